@@ -1,0 +1,64 @@
+"""A job for the program that works inside a session: the files it is made of, its command, its answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from functools import cache
+from importlib.resources import files
+
+from backendai_sdk._wire.request import FilePart
+
+__all__ = ["Job", "token"]
+
+# The agents' own Python is in every image; the others are for servers that are no Backend.AI cluster.
+_PYTHONS = "/opt/backend.ai/bin/python python3 python"
+NO_PYTHON = 97
+
+
+def token() -> str:
+    """A name that nothing else in the session has."""
+    return secrets.token_hex(6)
+
+
+@cache
+def _program() -> bytes:
+    return files("backendai_sdk._wire").joinpath("in_session.py").read_bytes()
+
+
+class Job:
+    """One run of the program."""
+
+    def __init__(self, task: str, **arguments: object) -> None:
+        self._token = token()
+        self._job = {"task": task, **arguments}
+
+    @property
+    def parts(self) -> tuple[FilePart, FilePart]:
+        """What must be uploaded before the command runs; the program removes it."""
+        job = json.dumps(self._job).encode()
+        return FilePart(filename=self._name("py"), data=_program()), FilePart(
+            filename=self._name("json"), data=job
+        )
+
+    @property
+    def command(self) -> str:
+        """The shell command that does it, with the first Python that is there."""
+        run = f'exec "$p" -I {self._name("py")} {self._token}'
+        return (
+            f'for p in {_PYTHONS}; do if command -v "$p" >/dev/null 2>&1; then {run}; fi; done; '
+            f"rm -f {self._name('py')} {self._name('json')}; exit {NO_PYTHON}"
+        )
+
+    def answer(self, stdout: str) -> dict[str, object] | None:
+        """The answer in what the command wrote; ``None`` if there is none."""
+        found = re.search(rf"^backendai-{self._token} (.*?)\r?$", stdout, re.MULTILINE)
+        try:
+            answer = json.loads(found[1]) if found else None
+        except (ValueError, RecursionError):
+            return None
+        return answer if isinstance(answer, dict) else None
+
+    def _name(self, kind: str) -> str:
+        return f".backendai-{self._token}.{kind}"
