@@ -1,0 +1,1 @@
+"""The folder that shell commands of a session find first on their PYTHONPATH."""
