@@ -1,0 +1,179 @@
+"""A run over REST: one request for each answer, held by the server for up to 2 s (PROTOCOL §4.1).
+
+A server that cannot be reached, or that says that it is not ready, has not taken anything out of the run's output:
+it is asked again under the same run id, for as long as ``timeouts.silence``.  A request that may have arrived is not
+sent again: servers give each piece of output once, so what its answer had would be missing without a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from backendai_sdk._async._shapes import bounded
+from backendai_sdk._deadline import without_deadline
+from backendai_sdk._wire.limits import limit, more_time
+from backendai_sdk._wire.request import Request, path
+from backendai_sdk._wire.run_requests import RunRequests, goes_on, new_run_id, result_of
+from backendai_sdk.errors import (
+    BackendAIError,
+    ConnectError,
+    RateLimited,
+    ServiceUnavailable,
+    StreamInterrupted,
+)
+
+if TYPE_CHECKING:
+    from backendai_sdk._async._client import Client
+
+__all__ = ["RestChannel"]
+
+log = logging.getLogger("backendai_sdk.run")
+
+_IDLE_PAUSE = 0.1
+# Answers that nobody has taken yet, beyond which no more is asked for.
+_AHEAD = 2
+# Between two tries to reach the server.
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 5.0
+# What managers answer before they do anything; a proxy's 503 may come after that (PROTOCOL §6.3).
+_NOT_READY = frozenset({"server-frozen", "service-unavailable"})
+
+
+class RestChannel:
+    """The REST run loop.
+
+    Requests live in a task of their own: servers give each piece of output once, so a poll that is under way
+    when its caller is cancelled must still be read, by whoever goes on with the run.  That task asks on by itself
+    for as long as the run goes on: while the caller is busy with an answer, the next one is on its way.
+    """
+
+    def __init__(self, client: Client, session_id: str, *, run_id: str | None = None) -> None:
+        self._client = client
+        self._path = path("/session/{}", session_id)
+        self._requests = RunRequests(run_id or new_run_id())
+        self._asking: asyncio.Task[None] | None = None
+        self._answers: deque[Mapping[str, object] | Exception] = deque()
+        # Whoever waits for an answer, and the task that waits until there is room for another one.
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self.run_id: str = self._requests.run_id
+        # Of one that somebody else has begun, the id is known.
+        self.started: bool = run_id is not None
+        self._begun = self.started
+
+    async def start(self, mode: str, code: str, options: Mapping[str, object]) -> Mapping[str, object]:
+        self.started = True
+        return await self._ask(self._requests.first(mode, code, options))
+
+    async def poll(self) -> Mapping[str, object]:
+        return await self._ask(self._requests.poll())
+
+    async def answer(self, text: str) -> Mapping[str, object]:
+        return await self._ask(self._requests.answer(text))
+
+    async def close(self) -> None:
+        if self._asking is not None and not self._asking.done():
+            # For another task that waits for an answer, against all advice: it must not ask anew.
+            self._answers.append(StreamInterrupted("the run was left before its end", path=self._path))
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+
+    async def _ask(self, body: dict[str, object]) -> Mapping[str, object]:
+        """The next answer: to what was asked already, or else to this."""
+        loop = asyncio.get_running_loop()
+        while not self._answers:
+            if self._asking is None or self._asking.done():
+                # A deadline() is kept here and not in the task: the end of the run must be read all the same.
+                self._asking = loop.create_task(
+                    self._follow(body), name=f"backendai-sdk-run-{self.run_id}", context=without_deadline()
+                )
+            self._waiter = loop.create_future()
+            await bounded(self._waiter)
+        answer = self._answers.popleft()
+        _wake(self._room)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _follow(self, body: dict[str, object]) -> None:
+        """Ask, and ask on until the run waits for something else than time."""
+        try:
+            while True:
+                result = await self._send(body)
+                self._begun = True
+                self._answers.append(result)
+                _wake(self._waiter)
+                if not goes_on(result):
+                    return
+                while len(self._answers) >= _AHEAD:
+                    self._room = asyncio.get_running_loop().create_future()
+                    await self._room
+                body = self._requests.poll()
+        except Exception as exc:  # noqa: BLE001 - kept for whoever asks next
+            self._answers.append(exc)
+        finally:
+            _wake(self._waiter)
+
+    async def _send(self, body: dict[str, object]) -> Mapping[str, object]:
+        began = time.monotonic()
+        request = self._request(body)
+        result = result_of(await (self._insist(request) if self._begun else self._client.json(request)))
+        if result["status"] == "continued" and not result.get("console"):
+            # Servers hold a poll for up to 2 s; one that says nothing at once is not asked in a tight loop.
+            await asyncio.sleep(max(0.0, _IDLE_PAUSE - (time.monotonic() - began)))
+        return result
+
+    async def _insist(self, request: Request) -> object:
+        """The answer to a request of a run that has begun, as soon as the server can be reached."""
+        silence = self._client.config.timeouts.silence
+        ends_at = math.inf if silence is None else time.monotonic() + silence
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._client.json(request)
+            except (ConnectError, RateLimited, ServiceUnavailable) as exc:
+                if not _took_nothing(exc):
+                    raise
+                if time.monotonic() + pause > ends_at:
+                    raise StreamInterrupted(
+                        f"for {limit('timeouts.silence', silence)} the server could not be asked for more: {exc}; "
+                        f"{more_time('timeouts.silence')}",
+                        method=request.method,
+                        path=request.path,
+                    ) from exc
+                log.debug("the run %s waits for its server: %s", self.run_id, exc)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _request(self, body: dict[str, object]) -> Request:
+        """A request that is bounded by the shorter of two limits: a server answers every poll after 2 s."""
+        limits = self._client.config.timeouts
+        silent = limits.silence is not None and (limits.request is None or limits.silence < limits.request)
+        return Request(
+            method="POST",
+            path=self._path,
+            json=body,
+            timeout=limits.silence if silent else limits.request,
+            limited_by="timeouts.silence" if silent else "timeouts.request",
+        )
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _took_nothing(exc: BackendAIError) -> bool:
+    """Whether a request that failed so has surely taken nothing out of the run's output."""
+    match exc:
+        case ConnectError() | RateLimited():
+            return True
+        case ServiceUnavailable(status=503):
+            return exc.type in _NOT_READY
+    return False
