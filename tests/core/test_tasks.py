@@ -1,0 +1,107 @@
+"""Commits, images and other work in the background, async and blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backendai_sdk import (
+    CommitStatus,
+    InvalidArgument,
+    LocalCluster,
+    NotFound,
+    NotSupported,
+    ServerError,
+    SessionNotReady,
+    TaskProgress,
+    TaskStatus,
+)
+
+RELEASES = pytest.mark.parametrize("release", ["23.09", "24.03", "25.19", "26.8", "26.9"])
+
+
+@RELEASES
+async def test_a_commit_saves_the_files(api: Any, release: str, cluster: LocalCluster) -> None:
+    async with api.create("python") as cs:
+        await cs.execute("open('kept.txt', 'w').write('content')")
+        assert await cs.commit_status() == CommitStatus.READY
+        task = await cs.commit()
+        reports: list[TaskProgress] = []
+        last = await task.wait(timeout=20, on_progress=reports.append)
+        assert last.status is TaskStatus.DONE
+        assert last == reports[-1]
+        assert {report.task_id for report in reports} == {task.id}
+        assert await cs.commit_status() == CommitStatus.READY
+        # What had ended before tells its end to whoever asks.
+        again = [report async for report in task]
+        assert [report.status for report in again] == ["done"]
+        assert again[0].fraction == 1.0
+        (snapshot,) = (s for s in cluster.sessions() if s.id == cs.id)
+        (file,) = Path(snapshot.work_dir).parent.glob(f"commits/*/*-{cs.name}-*.tar.gz")
+        with tarfile.open(file) as archive:
+            assert "./kept.txt" in archive.getnames()
+
+
+async def test_iteration_tells_how_far_it_is(api: Any) -> None:
+    async with api.create("python") as cs:
+        await cs.execute("open('big', 'wb').write(__import__('os').urandom(8 << 20))")
+        reports = [report async for report in await cs.commit()]
+        assert reports[-1].is_final
+        assert not any(report.is_final for report in reports[:-1])
+        done = [report.current for report in reports]
+        assert done == sorted(done)
+
+
+@pytest.mark.parametrize("release", ["24.03", "25.19", "26.8", "26.9"])
+async def test_an_image_of_a_session(api: Any, release: str) -> None:
+    async with api.create("python") as cs:
+        last = await (await cs.convert_to_image("my.image-1")).wait(timeout=20)
+        assert last.message is not None
+        canonical = last.message.removeprefix("Completed: ")
+        assert "my.image-1" in canonical
+        async with api.create(canonical) as other:
+            assert (await other.execute("print(1)")).stdout == "1\n"
+
+
+async def test_images_that_cannot_be_made(api: Any) -> None:
+    async with api.create("python") as cs:
+        for name in ("", "no spaces", "ünï", None):
+            with pytest.raises(InvalidArgument, match="name"):
+                await cs.convert_to_image(name)
+
+
+@pytest.mark.parametrize("release", ["23.09"])
+async def test_an_old_server_makes_no_images(api: Any, release: str) -> None:
+    async with api.create("python") as cs:
+        with pytest.raises(NotSupported, match=r"convert_to_image\(\) needs a server of release 24.03"):
+            await cs.convert_to_image("mine")
+
+
+async def test_a_session_that_has_ended(api: Any) -> None:
+    async with api.create("python") as cs:
+        await cs.destroy()
+        await cs.wait("dead", timeout=20)
+        for call in (cs.commit, cs.commit_status, lambda: cs.convert_to_image("mine")):
+            with pytest.raises(SessionNotReady, match="has ended"):
+                await call()
+
+
+@RELEASES
+async def test_a_task_that_nobody_knows(api: Any, release: str) -> None:
+    task = api.background_task("00000000-0000-0000-0000-00000000abcd")
+    with pytest.raises((NotFound, ServerError)):
+        await task.wait(timeout=20)
+    with pytest.raises(InvalidArgument, match="task_id"):
+        api.background_task("not a UUID")
+
+
+async def test_two_may_follow_one_task(way: str, api: Any) -> None:
+    async with api.create("python") as cs:
+        task = await cs.commit()
+        same = api.background_task(task.id)
+        one, two = await asyncio.gather(task.wait(timeout=20), same.wait(timeout=20))
+        assert one.status == two.status == "done"

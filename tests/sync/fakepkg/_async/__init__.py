@@ -1,0 +1,1 @@
+"""The cores of the fake package."""
