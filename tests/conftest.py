@@ -1,11 +1,14 @@
-"""What all tests share: no settings of the machine's user, and a mock that speaks today's aiohttp."""
+"""What all tests share: no settings of the machine's user, an end for what hangs, and a mock that speaks today's aiohttp."""
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import inspect
 import os
 import signal
 import types
+from collections.abc import Generator
 
 import aiohttp
 import pytest
@@ -17,6 +20,43 @@ settings.register_profile("long", deadline=None)
 # A shell has what it runs in the background ignore Ctrl-C, and so would the programs whose Ctrl-C is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# pytest-timeout gives its limit up as soon as a test fails, and its exception may end in a callback of the event
+# loop. What still runs after this long, in any phase, ends its process with the stacks of all threads: the run
+# goes on in another worker, and names the test.
+HANGS = 150.0
+_stderr = os.dup(2)  # pytest puts a file in the place of 2 while a test runs
+
+
+def pytest_configure() -> None:
+    os.dup2(2, _stderr)
+
+
+@contextlib.contextmanager
+def _ends() -> Generator[None]:
+    faulthandler.dump_traceback_later(HANGS, exit=True, file=_stderr)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup() -> Generator[None]:
+    with _ends():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call() -> Generator[None]:
+    with _ends():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    with _ends():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
