@@ -148,10 +148,10 @@ class Client:
         await (await self.open()).fetch(request, read)
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[ByteStream]:
-        """Open a stream."""
+    async def stream(self, request: Request, *, repeat: bool = True) -> AsyncIterator[ByteStream]:
+        """Open a stream, in several attempts if need be."""
         transport = await self.open()
-        async with transport.stream(request) as body:
+        async with transport.stream(request, repeat=repeat) as body:
             yield body
 
     @asynccontextmanager

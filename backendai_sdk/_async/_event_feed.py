@@ -170,7 +170,8 @@ class EventFeed:
         while True:
             self._open_since = None
             try:
-                stream = read_events(self._client, on_open=self._on_open, session_id=only)
+                first = not self._opened.is_set()
+                stream = read_events(self._client, on_open=self._on_open, session_id=only, repeat=first)
                 async with aclosing(stream) as batches:
                     async for events in batches:
                         failures = 0

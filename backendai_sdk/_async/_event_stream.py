@@ -16,13 +16,14 @@ __all__ = ["read_events"]
 
 
 async def read_events(
-    client: Client, *, on_open: Callable[[], None], session_id: str | None = None
+    client: Client, *, on_open: Callable[[], None], session_id: str | None = None, repeat: bool = False
 ) -> AsyncGenerator[list[SessionEvent], None]:
     """Open one event stream and read it until the server ends it; events come as many together as have arrived.
 
     Args:
         on_open: called when the server has accepted the stream: nothing that happens later is missed.
         session_id: only this session's.
+        repeat: try several times to open it, for those who do not themselves.
     """
     request = Request(
         method="GET",
@@ -32,7 +33,7 @@ async def read_events(
         idempotent=True,
     )
     decoder = EventDecoder(session_id=session_id)
-    async with client.stream(request) as body:
+    async with client.stream(request, repeat=repeat) as body:
         on_open()
         async for chunk in body:
             if events := decoder.feed(chunk):

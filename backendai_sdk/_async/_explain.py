@@ -6,7 +6,6 @@ A question that a server refuses or answers oddly is a fact that is not known; o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from backendai_sdk._async._find import row_of
@@ -64,7 +63,7 @@ async def explain(client: Client, session_id: str) -> Explanation:
     return conclude(
         Situation(
             row=row,
-            now=datetime.now(UTC),
+            now=client.now(),
             dependencies=await known("dependencies", asking.dependencies),
             own=await known("own", asking.own),
             limits=await known("limits", asking.limits),

@@ -14,17 +14,18 @@ from datetime import datetime
 
 import attrs
 
-from backendai_sdk._transport.attempts import Attempts, Corrections
+from backendai_sdk._transport.attempts import Attempts
 from backendai_sdk._transport.connection import ByteStream, Connection
 from backendai_sdk._transport.credentials import WebLogin
 from backendai_sdk._transport.parts import PartReader
 from backendai_sdk._transport.shared import Shared
+from backendai_sdk._transport.trials import Trials
 from backendai_sdk._transport.websocket import Upgraded, WebSocket
-from backendai_sdk._wire.problems import error_of, json_of
+from backendai_sdk._wire.problems import json_of
 from backendai_sdk._wire.request import Request, Response
 from backendai_sdk._wire.versions import API_VERSIONS, negotiate
 from backendai_sdk.config import Config
-from backendai_sdk.errors import ProtocolError
+from backendai_sdk.errors import ProtocolError, RequestTimeout, TransportError
 from backendai_sdk.models.server import ServerInfo
 
 __all__ = ["Transport"]
@@ -96,24 +97,35 @@ class Transport:
         await self._attempts.send(connection, request, version=server.api_version, read=read)
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[ByteStream]:
-        """Open a stream and read it piece by piece; opening it again is the caller's.
+    async def stream(self, request: Request, *, repeat: bool = True) -> AsyncIterator[ByteStream]:
+        """Open a stream and read it piece by piece; opening one again that was cut is the caller's.
+
+        Args:
+            repeat: try several times to open it, as with any request that changes nothing.  A server that does not
+                answer at all is not asked again: proxies that hold streams back are no better the next time.
 
         Raises:
             APIError, TransportError: as :meth:`json`; ``StreamInterrupted`` while reading.
         """
         connection, server = await self._ready()
-        corrections = Corrections(self._attempts, connection, request)
+        trials = Trials(self._attempts, connection, request, repeat=repeat)
+        opened = False
         while True:
-            corrections.note()
-            url, headers = self._attempts.prepare(request, self._shared.preferred, server.api_version)
-            async with connection.stream(request, url, headers) as (response, body):
-                if response.status == 200:
-                    yield body
-                    return
-                error = error_of(response, method=request.method, path=request.path)
-            if not await corrections.put_right(error, response):
-                raise error
+            endpoint = trials.begin()
+            url, headers = self._attempts.prepare(request, endpoint, server.api_version)
+            failure: Response | TransportError
+            try:
+                async with connection.stream(request, url, headers) as (response, body):
+                    if response.status == 200:
+                        opened = True
+                        yield body
+                        return
+                    failure = response
+            except TransportError as exc:
+                if opened or isinstance(exc, RequestTimeout):
+                    raise
+                failure = exc
+            await trials.failed(failure)
 
     @asynccontextmanager
     async def websocket(self, request: Request) -> AsyncIterator[WebSocket]:

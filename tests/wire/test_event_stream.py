@@ -13,6 +13,8 @@ from backendai_sdk import (
     NotFound,
     PermissionDenied,
     RequestTimeout,
+    RetryPolicy,
+    ServiceUnavailable,
     SessionNotFound,
     StreamInterrupted,
     Timeouts,
@@ -24,6 +26,7 @@ from backendai_sdk.models.session import SessionInfo
 
 UUID, OTHER = "0b6d0ec5-7c5e-4a0d-8a3b-0d6c4f0e2a11", "1b6d0ec5-7c5e-4a0d-8a3b-0d6c4f0e2a11"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\r\n"
+SOON = RetryPolicy(max_attempts=3, base=0.001, cap=0.002)
 EVENTS = Request(method="GET", path="/events/session", params={"scope": "*"})
 
 
@@ -171,6 +174,30 @@ async def test_one_that_is_refused(watch, answer, kind):
     with pytest.raises(kind) as caught:
         await read(opened)
     assert (caught.value.method, caught.value.path) == ("GET", "/events/session")
+
+
+@pytest.mark.parametrize("first", [RESET, Reply(503, {}), Reply(429, {})], ids=["reset", "503", "429"])
+async def test_the_first_opening_is_tried_again_as_any_request_is(watch, first):
+    server, opened = await watch(first, first, stream(END), retry=SOON)
+    assert await read(opened) == ["session_terminated"]
+    dates = [s.headers["authorization"] for s in server.asked if s.method == "GET"]
+    assert len(dates) == 3
+
+
+async def test_the_first_opening_fails_after_the_last_attempt(watch):
+    server, opened = await watch(*[Reply(503, {})] * 3, retry=SOON)
+    with pytest.raises(ServiceUnavailable) as caught:
+        await read(opened)
+    assert len(caught.value.attempts) == 3
+    assert len([s for s in server.asked if s.method == "GET"]) == 3
+
+
+async def test_a_first_opening_without_an_answer_is_not_tried_again(watch):
+    """A proxy that holds the stream back would do so each time."""
+    server, opened = await watch(HANG, retry=SOON, timeouts=Timeouts(silence=0.1))
+    with pytest.raises(RequestTimeout):
+        await read(opened)
+    assert len([s for s in server.asked if s.method == "GET"]) == 1
 
 
 async def test_the_end_is_read_from_the_state_if_no_event_tells_it(watch):

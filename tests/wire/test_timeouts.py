@@ -9,7 +9,7 @@ import pytest
 from wire_manager import HANG, Reply, problem
 
 from backendai_sdk import ConnectError, DeadlineExceeded, RequestTimeout, RetryPolicy, Timeouts, deadline
-from backendai_sdk._transport import attempts as module
+from backendai_sdk._transport import trials as module
 from backendai_sdk._wire.request import Request
 
 GET = Request(method="GET", path="/x", idempotent=True)
