@@ -22,9 +22,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # pytest-timeout gives its limit up as soon as a test fails, and its exception may end in a callback of the event
-# loop. What still runs after this long, in any phase, ends its process with the stacks of all threads: the run
-# goes on in another worker, and names the test.
-HANGS = 150.0
+# loop. What runs for much longer than its limit, in any phase, ends its process with the stacks of all threads: the
+# run goes on in another worker, and names the test.
+_GRACE = 60.0
 _stderr = os.dup(2)  # pytest puts a file in the place of 2 while a test runs
 
 
@@ -33,8 +33,11 @@ def pytest_configure() -> None:
 
 
 @contextlib.contextmanager
-def _ends() -> Generator[None]:
-    faulthandler.dump_traceback_later(HANGS, exit=True, file=_stderr)
+def _ends(item: pytest.Item) -> Generator[None]:
+    own = item.get_closest_marker("timeout")
+    limit = float(own.args[0] if own else item.config.getini("timeout"))
+    if limit:
+        faulthandler.dump_traceback_later(limit + _GRACE, exit=True, file=_stderr)
     try:
         yield
     finally:
@@ -42,20 +45,20 @@ def _ends() -> Generator[None]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup() -> Generator[None]:
-    with _ends():
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    with _ends(item):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call() -> Generator[None]:
-    with _ends():
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    with _ends(item):
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown() -> Generator[None]:
-    with _ends():
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    with _ends(item):
         return (yield)
 
 

@@ -182,6 +182,7 @@ async def test_the_sessions_of_living_programs_are_not_touched(
         await dies_down(cluster)
 
 
+@pytest.mark.timeout(180)  # a hundred sessions, listed by four at once
 async def test_several_reapers_of_several_dead(
     cluster: LocalCluster, start: Any, path: Path, settings: dict[str, Any]
 ) -> None:

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from sync_child import complaints
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +45,7 @@ def start(code, *flags):
 
 def finish(child):
     out, err = child.communicate(timeout=20)
-    return out.split("\n")[:-1], err, child.returncode
+    return out.split("\n")[:-1], complaints(err), child.returncode
 
 
 def test_ctrl_c_cancels_waits_for_the_cleanup_and_leaves_all_usable():
