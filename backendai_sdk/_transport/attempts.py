@@ -6,11 +6,11 @@ What to do about an outcome is decided by ``retry`` and by what can be put right
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from datetime import UTC, datetime
 
 from backendai_sdk._deadline import clamp
+from backendai_sdk._log import logger
 from backendai_sdk._transport.connection import Connection
 from backendai_sdk._transport.credentials import WebLogin, credentials_of
 from backendai_sdk._transport.parts import PartReader
@@ -35,7 +35,7 @@ from backendai_sdk.retry import Failure, may_retry, throttle_delay
 
 __all__ = ["Attempts", "Corrections"]
 
-log = logging.getLogger("backendai_sdk.transport")
+log = logger("transport")
 
 # A rate limit's window is 15 minutes: a call does not wait that long, it fails and says so.
 _LONGEST_THROTTLE = 30.0

@@ -25,11 +25,11 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "polling": (set(), {"attrs"}),
     "_deadline": ({"errors"}, set()),
     "config": ({"errors", "retry"}, {"attrs"}),
-    "_wire": ({"errors", "enums", "models"}, {"attrs"}),
+    "_wire": ({"errors", "enums", "models", "_log"}, {"attrs"}),
     "_journal": ({"errors"}, {"attrs"}),
     "_disk": ({"errors", "models", "_wire"}, {"attrs"}),
     "_transport": (
-        {"errors", "models", "_wire", "config", "retry", "limiter", "_deadline", "_version"},
+        {"errors", "models", "_wire", "config", "retry", "limiter", "_deadline", "_log", "_version"},
         {"aiohttp", "attrs", "yarl"},
     ),
     "_async": (
@@ -43,14 +43,16 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "_deadline",
             "_disk",
             "_journal",
+            "_log",
             "_transport",
             "polling",
         },
         {"attrs"},
     ),
     "_caller": (set(), set()),
-    "_closing": (set(), set()),
-    "_inbox": (set(), set()),
+    "_log": ({"_caller"}, set()),
+    "_closing": ({"_log"}, set()),
+    "_inbox": ({"_caller"}, set()),
     "_workers": (set(), set()),
     "_portal": ({"errors", "_caller", "_closing", "_inbox", "_workers"}, set()),
     "_sync": ({"errors", "enums", "models", "config", "retry", "_async", "_portal"}, set()),
@@ -138,3 +140,13 @@ def test_pure_modules_know_no_loop() -> None:
             assert not {"asyncio", "socket", "threading"} & {n.partition(".")[0] for n, _ in imports(file)}, (
                 file
             )
+
+
+def test_whatever_the_client_says_points_at_the_users_code() -> None:
+    """Log records and warnings are made in one way each, which finds the user's line."""
+    for file in FILES:
+        text = file.read_text("utf-8")
+        if layer_of(file) not in {"_log", "local"}:
+            assert "logging.getLogger" not in text, f"{file}: use _log.logger()"
+        if layer_of(file) not in {"_caller", "local"}:
+            assert "warnings.warn" not in text, f"{file}: warn in _caller.py"
