@@ -88,6 +88,8 @@ class Creation:
     enqueue_only: bool = False
     max_wait: float | None = None
     on_progress: ProgressCallback | None = None
+    # What to call it where it is shown: a random name says less than its image.
+    title: str = ""
     _asked_at: float | None = None  # by the loop's clock
     _now: Callable[[], datetime] = attrs.field(init=False)
     _asking: asyncio.Task[object] | None = None

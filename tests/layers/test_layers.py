@@ -63,6 +63,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
 
 # The embedded cluster is started on demand: these modules name it, inside functions or for type checkers only.
 MAY_NAME_LOCAL = {"_async/_client.py", "_async/_local.py"}
+# So is what shows a starting session in a notebook's cell.
+MAY_NAME_NOTEBOOK = {"_async/_cell.py"}
 
 STDLIB = set(__import__("sys").stdlib_module_names)
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
@@ -111,6 +113,8 @@ def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
             if target == "local" and layer != "local":
                 assert str(file.relative_to(PACKAGE)) in MAY_NAME_LOCAL, f"{file} names the local cluster"
                 assert not at_top, f"{file} imports the local cluster whenever it is imported"
+            elif target == "notebook" and str(file.relative_to(PACKAGE)) in MAY_NAME_NOTEBOOK:
+                assert not at_top, f"{file} imports the notebook extension whenever it is imported"
             else:
                 assert target == layer or target in ours, f"{layer} may not import {name}"
         elif top not in STDLIB and top != "__future__":
