@@ -1,20 +1,21 @@
 """How what a blocking program has left open is closed when nobody waits for it: at its exit, or by the collector.
 
 Everything here runs on the portal's loop and never raises: there is nobody to tell.  Assumed: whoever calls
-bounds the time and cancels what is not over then.  Standard library only.
+bounds the time and cancels what is not over then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backendai_sdk._log import logger
+
 __all__ = ["close_all", "quietly"]
 
-_log = logging.getLogger("backendai_sdk.portal")
+_log = logger("portal")
 # How long one open block may hold up those around it.
 _DAWDLE_SECONDS = 0.4
 

@@ -1,7 +1,7 @@
 """What the portal's loop thread sends to a thread that waits for it: callbacks to run, and wake-ups.
 
 A callback that a user passes to a blocking method runs on the user's own thread, while that waits.  A thread
-has one inbox, however deeply calls nest.  Standard library only.
+has one inbox, however deeply calls nest.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import contextvars
 import queue
 import sys
 from typing import TYPE_CHECKING
+
+from backendai_sdk._caller import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,14 +67,14 @@ class Job:
 class Inbox:
     """What the loop sends to one thread: callbacks to run, and ``None`` to make it look around.
 
-    ``depth`` counts the calls in which the thread waits (a callback may call again).  Whoever sees that it
-    is zero empties the queue, so a job is never left where nobody looks.
+    ``caller`` knows the calls in which the thread waits (a callback may call again).  Whoever sees that there
+    are none empties the queue, so a job is never left where nobody looks.
     """
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.put = self._queue.put
-        self.depth = 0
+        self.caller = Caller()
 
     def get(self) -> Job | None:
         try:

@@ -15,12 +15,13 @@ import contextlib
 import contextvars
 import inspect
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, cast, overload
 
-from backendai_sdk._caller import warn_on_a_loop
+from backendai_sdk._caller import CALLER, warn_on_a_loop
 from backendai_sdk._closing import close_all, quietly
 from backendai_sdk._inbox import Inbox, Job
 from backendai_sdk._workers import Workers
@@ -48,6 +49,7 @@ class _Ticket(Generic[T]):
         self._portal = portal
         self._coro = coro
         self._context = contextvars.copy_context()
+        self._context.run(CALLER.set, inbox.caller)
         self._inbox = inbox
         self.task: asyncio.Task[T] | None = None
         self.job: Job | None = None
@@ -114,8 +116,10 @@ class Portal:
             raise
         inbox = self._inbox()
         ticket = _Ticket(self, coro, inbox)
-        inbox.depth += 1
+        frames = inbox.caller.frames
+        depth = len(frames)
         try:
+            frames.append(sys._getframe())
             loop.call_soon_threadsafe(ticket.start)
             _serve(inbox, ticket)
         except BaseException:
@@ -127,8 +131,8 @@ class Portal:
                 raise
             raise
         finally:
-            inbox.depth -= 1
-            if inbox.depth == 0:
+            del frames[depth:]
+            if depth == 0:
                 for job in inbox.drain():
                     loop.call_soon_threadsafe(job.divert)
         task = ticket.task
@@ -234,7 +238,7 @@ class Portal:
 
             job = Job(call)
             inbox.put(job)
-            if inbox.depth == 0:
+            if not inbox.caller.frames:
                 for stray in inbox.drain():
                     stray.divert()
             value = await job.reply

@@ -22,7 +22,7 @@ import attrs
 from backendai_sdk.errors import ConfigError
 from backendai_sdk.retry import RetryPolicy
 
-__all__ = ["Config", "Timeouts", "journal_file", "profile_file"]
+__all__ = ["Config", "Timeouts", "journal_file", "profile_file", "shown_progress"]
 
 EndpointType = Literal["api", "session"]
 
@@ -33,6 +33,11 @@ def _positive(_instance: object, attribute: attrs.Attribute[Any], value: Any) ->
         raise ConfigError(
             f"timeouts.{attribute.name}: {value!r} is not a number of seconds above 0 (None for no limit)"
         )
+
+
+def _truth(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{attribute.name}: {value!r} is neither true nor false")
 
 
 @attrs.frozen(kw_only=True)
@@ -120,6 +125,8 @@ class Config:
         hash_name: the hash that signs, ``"sha256"`` or ``"sha512"``.
         journal: the file in which new sessions are written down, so that ``reap()`` finds what a killed process
             left; true for the one in the user's state folder, false (the default) for none.
+        show_progress: whether sessions show in a notebook's cell how far they are while they start; nothing is
+            shown anywhere else.
 
     Raises:
         ConfigError: something is missing, malformed or contradictory.
@@ -139,6 +146,7 @@ class Config:
     verify_ssl: bool = True
     hash_name: str = "sha256"
     journal: Path | None = attrs.field(default=None, converter=_journal)
+    show_progress: bool = attrs.field(default=True, validator=_truth)
 
     def __attrs_post_init__(self) -> None:
         if self.endpoint_type not in {"api", "session"}:
@@ -260,6 +268,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, object]:
         found["verify_ssl"] = not _YES.fullmatch(skip)
     if journal := environ.get("BACKEND_JOURNAL"):
         found["journal"] = bool(_YES.fullmatch(journal)) or (not _NO.fullmatch(journal) and journal)
+    found |= shown_progress(environ)
     limits = {
         "connect": environ.get("BACKEND_CONNECTION_TIMEOUT"),
         "request": environ.get("BACKEND_READ_TIMEOUT"),
@@ -269,6 +278,20 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, object]:
     if seconds := {name: value for name, value in seconds.items() if value > 0}:
         found["timeouts"] = Timeouts(**seconds)
     return found
+
+
+def shown_progress(environ: Mapping[str, str]) -> dict[str, bool]:
+    """The one setting of the environment that holds for embedded clusters, too.
+
+    Raises:
+        ConfigError: it is neither yes nor no.
+    """
+    given = environ.get("BACKEND_SHOW_PROGRESS")
+    if not given:
+        return {}
+    if not (_YES.fullmatch(given) or _NO.fullmatch(given)):
+        raise ConfigError(f"BACKEND_SHOW_PROGRESS: {given!r} is neither 1 nor 0")
+    return {"show_progress": bool(_YES.fullmatch(given))}
 
 
 def _seconds(name: str, value: str) -> float:

@@ -7,6 +7,7 @@ starts nothing until it is used.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from backendai_sdk._transport import Transport
 from backendai_sdk._wire.gql import collided, list_body, read_page
 from backendai_sdk._wire.request import Request, Response
 from backendai_sdk._wire.statuses import status_argument
-from backendai_sdk.config import Config
+from backendai_sdk.config import Config, shown_progress
 from backendai_sdk.errors import ClientClosed, UsageError
 
 if TYPE_CHECKING:
@@ -201,4 +202,9 @@ async def _start(cluster: LocalCluster | None) -> Config:
     if cluster is None:
         raise UsageError("there are no settings")
     await cluster.astart()
-    return Config(endpoint=cluster.endpoint, access_key=cluster.access_key, secret_key=cluster.secret_key)
+    return Config(
+        endpoint=cluster.endpoint,
+        access_key=cluster.access_key,
+        secret_key=cluster.secret_key,
+        **shown_progress(os.environ),  # type: ignore[arg-type]
+    )

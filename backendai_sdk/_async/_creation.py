@@ -9,7 +9,6 @@ on (DESIGN §5.1).
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ import attrs
 from backendai_sdk._async._destroy import destroy_surely, insist
 from backendai_sdk._async._tidy import tidy
 from backendai_sdk._async.compute import AsyncComputeSession
+from backendai_sdk._log import logger
 from backendai_sdk._wire.creation import CreateSpec, create_body, is_random_name
 from backendai_sdk._wire.gql import equals
 from backendai_sdk._wire.limits import more_time
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Creation"]
 
-log = logging.getLogger("backendai_sdk.create")
+log = logger("create")
 
 # How much older than its request a session may look and still be the request's: clocks and rounding.
 _SLACK = timedelta(seconds=5)
@@ -88,6 +88,8 @@ class Creation:
     enqueue_only: bool = False
     max_wait: float | None = None
     on_progress: ProgressCallback | None = None
+    # What to call it where it is shown: a random name says less than its image.
+    title: str = ""
     _asked_at: float | None = None  # by the loop's clock
     _now: Callable[[], datetime] = attrs.field(init=False)
     _asking: asyncio.Task[object] | None = None

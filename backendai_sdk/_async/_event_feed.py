@@ -9,7 +9,6 @@ it is told once, is the transcript's affair.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from backendai_sdk._async._due import due_or_changed
 from backendai_sdk._async._event_stream import read_events
 from backendai_sdk._async._states import pages_of, read_ended, read_live, read_states
 from backendai_sdk._deadline import clamp, without_deadline
+from backendai_sdk._log import logger
 from backendai_sdk._wire.transcript import STATE_FIELDS, State, Transcript
 from backendai_sdk.errors import (
     BackendAIError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EventFeed"]
 
-log = logging.getLogger("backendai_sdk.events")
+log = logger("events")
 
 # Of a stream that is cut and cannot be opened again: half a minute and more in all, as long as a server restarts.
 _MAX_REOPENINGS = 8

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -20,6 +19,7 @@ from backendai_sdk._async._due import due_or_changed
 from backendai_sdk._async._event_stream import read_events
 from backendai_sdk._async._states import pages_of, read_states
 from backendai_sdk._deadline import without_deadline
+from backendai_sdk._log import logger
 from backendai_sdk.errors import (
     BackendAIError,
     ClientClosed,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Follower", "Informer"]
 
-log = logging.getLogger("backendai_sdk.events")
+log = logger("events")
 
 _FIELDS = ("id", "name", "status", "status_info", "result", "type")
 _REOPEN_DELAY = 1.0

@@ -6,12 +6,12 @@ among the session's runs.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from backendai_sdk._async._tidy import tidy
+from backendai_sdk._log import logger
 from backendai_sdk._wire.files import upload_request
 from backendai_sdk._wire.job import NO_PYTHON, Job
 from backendai_sdk.errors import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["clean", "explained", "patience", "run_job"]
 
-log = logging.getLogger("backendai_sdk.files")
+log = logger("files")
 
 WAY_OUT = "a virtual folder (mounts=) takes files of any size"
 # What a slow network or disk still does in a second; with the time limit of a request on top.

@@ -8,7 +8,6 @@ not even a cancelled task, and no event loop.  Without a journal all this does n
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -33,12 +32,13 @@ from backendai_sdk._journal.file import (
     prune,
 )
 from backendai_sdk._journal.owner import BEAT, Owner, this_process
+from backendai_sdk._log import logger
 from backendai_sdk.config import Config
 from backendai_sdk.errors import JournalError
 
 __all__ = ["Ledger"]
 
-log = logging.getLogger("backendai_sdk.journal")
+log = logger("journal")
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 

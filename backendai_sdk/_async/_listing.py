@@ -5,12 +5,12 @@ Servers list one folder in a request, which takes them up to a second, and tell 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from backendai_sdk._async._jobs import run_job
 from backendai_sdk._async._side_by_side import side_by_side
+from backendai_sdk._log import logger
 from backendai_sdk._wire.files import entries, list_request, packed_entries
 from backendai_sdk._wire.job import Job
 from backendai_sdk._wire.paths import has_magic, many, matches, path_matches, remote_path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find", "listing", "listings", "look_up", "names_in", "tree"]
 
-log = logging.getLogger("backendai_sdk.files")
+log = logger("files")
 
 # So many folders are listed by a request each; more by one run in the session, if nothing runs there.
 _FEW = 8

@@ -8,7 +8,6 @@ sent again: servers give each piece of output once, so what its answer had would
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from backendai_sdk._async._shapes import bounded
 from backendai_sdk._deadline import without_deadline
+from backendai_sdk._log import logger
 from backendai_sdk._wire.limits import limit, more_time
 from backendai_sdk._wire.request import Request, path
 from backendai_sdk._wire.run_requests import RunRequests, goes_on, new_run_id, result_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RestChannel"]
 
-log = logging.getLogger("backendai_sdk.run")
+log = logger("run")
 
 _IDLE_PAUSE = 0.1
 # Answers that nobody has taken yet, beyond which no more is asked for.

@@ -6,17 +6,17 @@ None of them is public; they know nothing of sessions or servers.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from backendai_sdk._deadline import clamp, without_deadline
+from backendai_sdk._log import logger
 from backendai_sdk.errors import DeadlineExceeded
 
 __all__ = ["AwaitableContext", "bounded", "finish", "maybe_await"]
 
-log = logging.getLogger("backendai_sdk")
+log = logger("")
 
 T = TypeVar("T")
 

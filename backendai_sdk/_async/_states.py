@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from backendai_sdk._log import logger
 from backendai_sdk._wire.gql import equals, one_of
 from backendai_sdk.errors import GraphQLError
 from backendai_sdk.polling import PAGE
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pages_of", "read_ended", "read_live", "read_states"]
 
-log = logging.getLogger("backendai_sdk.events")
+log = logger("events")
 
 # Of those that have ended, so many are looked through at most.
 _MOST_ENDED = 50 * PAGE

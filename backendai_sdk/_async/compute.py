@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +29,7 @@ from backendai_sdk._async.forward import AsyncPortForward
 from backendai_sdk._async.pty import AsyncPty, Via
 from backendai_sdk._async.run import AsyncRun
 from backendai_sdk._async.task import AsyncBackgroundTask
+from backendai_sdk._log import logger
 from backendai_sdk._wire.batch import steps_for
 from backendai_sdk._wire.completion import completion_body, read_completions
 from backendai_sdk._wire.creation import valid_name
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncComputeSession"]
 
-log = logging.getLogger("backendai_sdk.session")
+log = logger("session")
 
 
 class AsyncComputeSession:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from backendai_sdk._async._apps import list_apps
 from backendai_sdk._async._tidy import tidy
 from backendai_sdk._async._tunnel import carry, reset, tunnel_to
 from backendai_sdk._deadline import without_deadline
+from backendai_sdk._log import logger
 from backendai_sdk._wire.apps import app_named, app_parameters, local_port_argument
 from backendai_sdk.errors import BackendAIError, InvalidArgument, UsageError
 from backendai_sdk.models.app import App
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncPortForward"]
 
-log = logging.getLogger("backendai_sdk.forward")
+log = logger("forward")
 
 _HOST = "127.0.0.1"
 _BACKLOG = 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from backendai_sdk._async._shapes import bounded, finish
+from backendai_sdk._log import logger
 from backendai_sdk._wire.batch import ResumedSteps
 from backendai_sdk._wire.execute import Next, RunMachine
 from backendai_sdk._wire.limits import limit, more_time
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncRun"]
 
-log = logging.getLogger("backendai_sdk.run")
+log = logger("run")
 
 # How long an interrupted run may take to end before it is left to the server.
 _DRAIN = 5.0

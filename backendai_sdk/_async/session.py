@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import attrs
 
+from backendai_sdk._async._cell import as_shown
 from backendai_sdk._async._client import Client
 from backendai_sdk._async._creation import Creation
 from backendai_sdk._async._destroy import destroy_many
@@ -62,6 +63,7 @@ class AsyncSession:
         timeouts, retry: time limits and repetition of failed requests.
         journal: write new sessions down before they are asked for, so that ``reap()`` finds what a killed process
             has left: true for the file in the user's state folder, or a path.
+        show_progress: whether sessions show in a notebook's cell how far they are while they start; true by default.
         profile: the profile's name.
         config: complete settings, instead of all others.
 
@@ -85,6 +87,7 @@ class AsyncSession:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         journal: bool | str | PathLike[str] | None = None,
+        show_progress: bool | None = None,
         profile: str | None = None,
         config: Config | None = None,
     ) -> None:
@@ -105,6 +108,7 @@ class AsyncSession:
                 timeouts=timeouts,
                 retry=retry,
                 journal=journal,
+                show_progress=show_progress,
             )
         )
         self._is_view = False
@@ -350,7 +354,8 @@ class AsyncSession:
             batch_timeout: seconds, or a text as ``"2h"`` (servers from 25.3).
             max_wait: seconds to wait for it to run; then it is given up and destroyed.
             enqueue_only: do not wait at all: the session may still be ``PENDING``.
-            on_progress: called as ``on_progress(phase, status, message)`` at every change.
+            on_progress: called as ``on_progress(phase, status, message)`` at every change. Without one, a notebook's
+                cell shows the phases, unless ``show_progress`` is off.
 
         Raises:
             InvalidArgument: at once, for what the server would refuse.
@@ -372,15 +377,15 @@ class AsyncSession:
                 "max_wait: with enqueue_only=True nothing is waited for; use wait(timeout=...) afterwards",
                 argument="max_wait",
             )
-        return AwaitableContext(
-            Creation(
-                client=self._client,
-                spec=spec,
-                enqueue_only=enqueue_only,
-                max_wait=_seconds(max_wait),
-                on_progress=on_progress,
-            ).run
+        creation = Creation(
+            client=self._client,
+            spec=spec,
+            enqueue_only=enqueue_only,
+            max_wait=_seconds(max_wait),
+            on_progress=on_progress,
+            title=name or image,
         )
+        return AwaitableContext(as_shown(creation))
 
     async def ensure(
         self,
@@ -411,8 +416,9 @@ class AsyncSession:
             reuse=True,
             max_wait=max_wait,
             on_progress=on_progress,
+            title=name,
         )
-        return await creation.run()
+        return await as_shown(creation)()
 
     async def run(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, ClassVar
@@ -12,6 +11,7 @@ import attrs
 
 from backendai_sdk._async._shapes import maybe_await
 from backendai_sdk._deadline import clamp
+from backendai_sdk._log import logger
 from backendai_sdk._wire.request import Request
 from backendai_sdk._wire.sse import SSEDecoder
 from backendai_sdk._wire.tasks import END_MARKER, read_progress
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncBackgroundTask"]
 
-log = logging.getLogger("backendai_sdk.task")
+log = logger("task")
 
 _MAX_REOPENINGS = 5
 

@@ -55,6 +55,7 @@ class Session(SyncProxy[AsyncSession]):
         timeouts, retry: time limits and repetition of failed requests.
         journal: write new sessions down before they are asked for, so that ``reap()`` finds what a killed process
             has left: true for the file in the user's state folder, or a path.
+        show_progress: whether sessions show in a notebook's cell how far they are while they start; true by default.
         profile: the profile's name.
         config: complete settings, instead of all others.
 
@@ -78,6 +79,7 @@ class Session(SyncProxy[AsyncSession]):
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         journal: bool | str | PathLike[str] | None = None,
+        show_progress: bool | None = None,
         profile: str | None = None,
         config: Config | None = None,
     ) -> None:
@@ -95,6 +97,7 @@ class Session(SyncProxy[AsyncSession]):
             timeouts=timeouts,
             retry=retry,
             journal=journal,
+            show_progress=show_progress,
             profile=profile,
             config=config,
         )
@@ -288,7 +291,8 @@ class Session(SyncProxy[AsyncSession]):
             batch_timeout: seconds, or a text as ``"2h"`` (servers from 25.3).
             max_wait: seconds to wait for it to run; then it is given up and destroyed.
             enqueue_only: do not wait at all: the session may still be ``PENDING``.
-            on_progress: called as ``on_progress(phase, status, message)`` at every change.
+            on_progress: called as ``on_progress(phase, status, message)`` at every change. Without one, a notebook's
+                cell shows the phases, unless ``show_progress`` is off.
 
         Raises:
             InvalidArgument: at once, for what the server would refuse.

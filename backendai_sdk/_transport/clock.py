@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from backendai_sdk._log import logger
 from backendai_sdk._wire.request import Response
 
 __all__ = ["ServerClock"]
 
-log = logging.getLogger("backendai_sdk.transport")
+log = logger("transport")
 
 # Clocks closer than this are the same: a date error has another reason then.
 _SAME = timedelta(seconds=60)

@@ -7,13 +7,13 @@ retries have in common is in :mod:`shared`; how one request becomes several atte
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 import attrs
 
+from backendai_sdk._log import logger
 from backendai_sdk._transport.attempts import Attempts
 from backendai_sdk._transport.connection import ByteStream, Connection
 from backendai_sdk._transport.credentials import WebLogin
@@ -30,7 +30,7 @@ from backendai_sdk.models.server import ServerInfo
 
 __all__ = ["Transport"]
 
-log = logging.getLogger("backendai_sdk.transport")
+log = logger("transport")
 
 
 class Transport:

@@ -6,11 +6,11 @@ What may be sent again is decided by ``retry``; besides, what can be wrong with 
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from backendai_sdk._deadline import clamp
+from backendai_sdk._log import logger
 from backendai_sdk._transport.connection import Connection
 from backendai_sdk._transport.credentials import WebLogin
 from backendai_sdk._wire.problems import error_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Trials"]
 
-log = logging.getLogger("backendai_sdk.transport")
+log = logger("transport")
 
 # A rate limit's window is 15 minutes: a call does not wait that long, it fails and says so.
 _LONGEST_THROTTLE = 30.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 
+from backendai_sdk._log import logger
 from backendai_sdk._wire.sse import SSEDecoder
 from backendai_sdk._wire.structure import structure
 from backendai_sdk.errors import WireError
@@ -12,7 +12,7 @@ from backendai_sdk.models.event import SessionEvent
 
 __all__ = ["EventDecoder"]
 
-log = logging.getLogger("backendai_sdk.events")
+log = logger("events")
 
 
 class EventDecoder:

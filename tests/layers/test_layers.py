@@ -25,11 +25,11 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "polling": (set(), {"attrs"}),
     "_deadline": ({"errors"}, set()),
     "config": ({"errors", "retry"}, {"attrs"}),
-    "_wire": ({"errors", "enums", "models"}, {"attrs"}),
+    "_wire": ({"errors", "enums", "models", "_log"}, {"attrs"}),
     "_journal": ({"errors"}, {"attrs"}),
     "_disk": ({"errors", "models", "_wire"}, {"attrs"}),
     "_transport": (
-        {"errors", "models", "_wire", "config", "retry", "limiter", "_deadline", "_version"},
+        {"errors", "models", "_wire", "config", "retry", "limiter", "_deadline", "_log", "_version"},
         {"aiohttp", "attrs", "yarl"},
     ),
     "_async": (
@@ -43,14 +43,16 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "_deadline",
             "_disk",
             "_journal",
+            "_log",
             "_transport",
             "polling",
         },
         {"attrs"},
     ),
     "_caller": (set(), set()),
-    "_closing": (set(), set()),
-    "_inbox": (set(), set()),
+    "_log": ({"_caller"}, set()),
+    "_closing": ({"_log"}, set()),
+    "_inbox": ({"_caller"}, set()),
     "_workers": (set(), set()),
     "_portal": ({"errors", "_caller", "_closing", "_inbox", "_workers"}, set()),
     "_sync": ({"errors", "enums", "models", "config", "retry", "_async", "_portal"}, set()),
@@ -61,6 +63,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
 
 # The embedded cluster is started on demand: these modules name it, inside functions or for type checkers only.
 MAY_NAME_LOCAL = {"_async/_client.py", "_async/_local.py"}
+# So is what shows a starting session in a notebook's cell.
+MAY_NAME_NOTEBOOK = {"_async/_cell.py"}
 
 STDLIB = set(__import__("sys").stdlib_module_names)
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
@@ -109,6 +113,8 @@ def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
             if target == "local" and layer != "local":
                 assert str(file.relative_to(PACKAGE)) in MAY_NAME_LOCAL, f"{file} names the local cluster"
                 assert not at_top, f"{file} imports the local cluster whenever it is imported"
+            elif target == "notebook" and str(file.relative_to(PACKAGE)) in MAY_NAME_NOTEBOOK:
+                assert not at_top, f"{file} imports the notebook extension whenever it is imported"
             else:
                 assert target == layer or target in ours, f"{layer} may not import {name}"
         elif top not in STDLIB and top != "__future__":
@@ -138,3 +144,13 @@ def test_pure_modules_know_no_loop() -> None:
             assert not {"asyncio", "socket", "threading"} & {n.partition(".")[0] for n, _ in imports(file)}, (
                 file
             )
+
+
+def test_whatever_the_client_says_points_at_the_users_code() -> None:
+    """Log records and warnings are made in one way each, which finds the user's line."""
+    for file in FILES:
+        text = file.read_text("utf-8")
+        if layer_of(file) not in {"_log", "local"}:
+            assert "logging.getLogger" not in text, f"{file}: use _log.logger()"
+        if layer_of(file) not in {"_caller", "local"}:
+            assert "warnings.warn" not in text, f"{file}: warn in _caller.py"

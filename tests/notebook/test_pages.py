@@ -51,7 +51,12 @@ def quickstart_shows(outputs: list[Any]) -> None:
 def batch_results_shows(outputs: list[Any]) -> None:
     """Three runs that went well, the one that failed, and no session left."""
     assert printed(outputs) == "3 of 4 runs went well\n0 sessions left\n"
-    (table,) = [out["data"]["text/html"] for out in outputs if "text/html" in out.get("data", {})]
+    shown = [out["data"]["text/html"] for out in outputs if "text/html" in out.get("data", {})]
+    *starts, table = shown
+    assert len(starts) == 4
+    assert all("</b>: running after" in start for start in starts), (
+        "each session shows its start, in its place"
+    )
     rows = [re.findall("<td>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
     assert [row[:2] for row in rows] == [["2.8", "0"], ["3.2", "0"], ["3.9", "0"], ["4.2", "1"]]
     assert [row[2] for row in rows[:2]] == ["last size 0.643", "last size 0.513"]

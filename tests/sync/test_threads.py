@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sync_child import complaints
 
 from backendai_sdk import LocalCluster, Session
-from backendai_sdk._portal import Portal
+from backendai_sdk._portal import PORTAL, Portal
 
-THREADS, CALLS = 16, 1000
+THREADS = 16
 
 
 class Interrupted(BaseException):
@@ -33,19 +34,69 @@ def interrupt(thread: threading.Thread) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted))
 
 
+async def trace(function: Any) -> Any:
+    """Have that function trace the portal's thread; which one did?"""
+    before = sys.gettrace()
+    sys.settrace(function)
+    return before
+
+
 @pytest.fixture
 def _untraced() -> Iterator[None]:
-    """Take coverage's trace function away from this thread and the new ones.
+    """Take coverage's trace function away from this thread, the portal's, and the new ones.
 
     While an exception is pending for a thread that waits, CPython 3.11 cannot enter a traced function: it looks for
     something to do for this thread again and again, without a step forward.
     """
-    here, there = sys.gettrace(), threading.gettrace()
+    here, there, portals = sys.gettrace(), threading.gettrace(), PORTAL.call(trace(None))
     sys.settrace(None)
     threading.settrace(None)  # type: ignore[arg-type]
     yield
     threading.settrace(there)  # type: ignore[arg-type]
     sys.settrace(here)
+    PORTAL.call(trace(portals))
+
+
+def under_interrupts(ask: Callable[[int, int], tuple[object, object]], calls: int, *, pause: float) -> None:
+    """Have each of the threads ask that often, and interrupt them at random: what it gets must be what it wants."""
+    random_ = random.Random(6)
+    progress = [0] * THREADS
+    pending = [True] * THREADS
+    interrupts = [0] * THREADS
+    wrong: list[object] = []
+
+    def work_on(me: int) -> None:
+        while progress[me] < calls:
+            pending[me] = False  # from here on an interrupt is caught
+            want, got = ask(me, progress[me])
+            if got != want:
+                wrong.append((want, got))
+            progress[me] += 1
+
+    def work(me: int) -> None:
+        while progress[me] < calls:
+            try:
+                work_on(me)
+            except Interrupted:
+                interrupts[me] += 1
+            except BaseException as error:
+                wrong.append(error)
+                progress[me] = calls
+
+    threads = [threading.Thread(target=work, args=(me,), daemon=True) for me in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    while any(made < calls for made in progress):
+        me = random_.randrange(THREADS)
+        if progress[me] < calls * 9 // 10 and not pending[me]:
+            pending[me] = True
+            interrupt(threads[me])
+        time.sleep(pause)  # for the others' sake
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+    assert all(interrupts), interrupts
 
 
 # An interrupt may come before the portal has got hold of the coroutine.
@@ -53,53 +104,22 @@ def _untraced() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_answers_never_cross_under_interrupts() -> None:
     portal = Portal()
-    random_ = random.Random(6)
-    progress = [0] * THREADS
-    pending = [True] * THREADS
-    interrupts = [0] * THREADS
-    wrong: list[object] = []
 
     async def echo(value: object, pauses: int) -> object:
         for _ in range(pauses):
             await asyncio.sleep(0)
         return value
 
-    async def ask(callback: Callable[[], object]) -> object:
+    async def relay(callback: Callable[[], object]) -> object:
         return await callback()  # type: ignore[misc]
 
-    def calls(me: int) -> None:
-        while progress[me] < CALLS:
-            pending[me] = False  # from here on an interrupt is caught
-            want = (me, progress[me])
-            if progress[me] % 4:
-                got = portal.call(echo(want, progress[me] % 3))
-            else:
-                got = portal.call(ask(portal.on_caller(lambda want=want: want)))
-            if got != want:
-                wrong.append((want, got))
-            progress[me] += 1
+    def ask(me: int, number: int) -> tuple[object, object]:
+        want = (me, number)
+        if number % 4:
+            return want, portal.call(echo(want, number % 3))
+        return want, portal.call(relay(portal.on_caller(lambda: want)))
 
-    def work(me: int) -> None:
-        while progress[me] < CALLS:
-            try:
-                calls(me)
-            except Interrupted:
-                interrupts[me] += 1
-
-    threads = [threading.Thread(target=work, args=(me,), daemon=True) for me in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    while any(made < CALLS for made in progress):
-        me = random_.randrange(THREADS)
-        if progress[me] < CALLS - 100 and not pending[me]:
-            pending[me] = True
-            interrupt(threads[me])
-        time.sleep(0.0005)  # for the others' sake
-    for thread in threads:
-        thread.join(10)
-    assert not any(thread.is_alive() for thread in threads)
-    assert wrong == []
-    assert all(interrupts), interrupts
+    under_interrupts(ask, 1000, pause=0.0005)
     portal.call(echo(None, 10))
     portal._exit()
     assert portal._tasks == set()
@@ -117,6 +137,37 @@ def settings(cluster: LocalCluster) -> dict[str, str]:
         "access_key": cluster.access_key,
         "secret_key": cluster.secret_key,
     }
+
+
+FIELDS = ("name", "image", "type", "status", "tag", "created_at", "cluster_size", "cluster_mode")
+
+
+@pytest.mark.usefixtures("_untraced")
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_answers_of_one_session_never_cross_under_interrupts() -> None:
+    """Real requests, whose answers say who has asked: a file of the thread's own, a row with the fields it wants."""
+
+    async def tasks() -> set[str]:
+        return {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+    before = PORTAL.call(tasks())
+    with LocalCluster() as cluster, Session(**settings(cluster)) as api, api.create("python") as cs:
+        texts = {(me, n): f"{me} {n} " * (me + 1) for me in range(THREADS) for n in range(3)}
+        for (me, n), text in texts.items():
+            cs.write_file(f"{me}-{n}.txt", text)
+
+        def ask(me: int, number: int) -> tuple[object, object]:
+            if number % 2:
+                return texts[me, number % 3], cs.read_file(f"{me}-{number % 3}.txt").decode()
+            fields = {"id", FIELDS[me % len(FIELDS)]}
+            page = api.list(fields=tuple(fields), page_size=1 + me).first_page()
+            return fields, {name for name, _ in page[0].items()}
+
+        under_interrupts(ask, 60, pause=0.002)
+        assert cs.read_file("3-1.txt").decode() == texts[3, 1]
+        assert [s.id for s in cluster.live_sessions()] == [cs.id]
+
+    assert PORTAL.call(tasks()) <= before
 
 
 MEET = """

@@ -317,3 +317,30 @@ def test_the_journal_in_a_profile(profile, text, on):
     )
     expected = journal_file() if on is True else Path("/j") if on else None
     assert Config.load().journal == expected
+
+
+# --- what notebooks show --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("0", False), ("No", False), ("off", False), ("1", True), ("", True)]
+)
+def test_progress_is_shown_unless_it_is_turned_off(profile, environ, given, shown):
+    environ(ENDPOINT=HOST, ACCESS_KEY="A", SECRET_KEY=SECRET, SHOW_PROGRESS=given)
+    assert Config.load().show_progress is shown
+    assert Config.load(show_progress=not shown).show_progress is not shown
+
+
+def test_progress_in_a_profile(profile):
+    profile(
+        f'[profiles.default]\nendpoint = "{HOST}"\naccess_key = "A"\nsecret_key = "{SECRET}"\nshow_progress = false'
+    )
+    assert Config.load().show_progress is False
+
+
+def test_progress_that_is_neither(environ):
+    with pytest.raises(ConfigError, match="show_progress: 1 is neither true nor false"):
+        Config(endpoint=HOST, **KEYS, show_progress=1)
+    environ(ENDPOINT=HOST, ACCESS_KEY="A", SECRET_KEY=SECRET, SHOW_PROGRESS="maybe")
+    with pytest.raises(ConfigError, match="BACKEND_SHOW_PROGRESS: 'maybe' is neither 1 nor 0"):
+        Config.load()

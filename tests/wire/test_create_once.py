@@ -23,6 +23,9 @@ from backendai_sdk import (
     deadline,
 )
 
+# What comes, comes within this, also on a busy machine; what does not is waited for as long.
+SHORT = 0.8
+
 CREATE = "POST /session"
 LOOK_UP = "POST /admin/gql"
 
@@ -78,7 +81,7 @@ LOST = {
     "502": (Reply(502, b"<html>"), Timeouts(request=5)),
     "503": (Reply(503, {}), Timeouts(request=5)),
     "504": (Reply(504, {}), Timeouts(request=5)),
-    "silence": (HANG, Timeouts(request=0.15)),
+    "silence": (HANG, Timeouts(request=SHORT)),
 }
 
 
@@ -106,7 +109,7 @@ async def test_lost_twice(serve, client, answer, kind, acted):
     """The second reply is lost, too: the error comes, and what was made is destroyed again."""
     cluster = Cluster((False, answer), (acted, answer))
     server = await serve(cluster)
-    api = await client(server, timeouts=Timeouts(request=0.15, cleanup=2))
+    api = await client(server, timeouts=Timeouts(request=SHORT, cleanup=4))
     with pytest.raises(kind):
         await api.create("python", enqueue_only=True)
     assert [s.route for s in server.asked].count(CREATE) == 2
@@ -226,7 +229,7 @@ async def test_a_first_request_that_was_only_slow_is_adopted(serve, client):
 async def test_a_deadline_that_ends_while_creating_leaves_nothing(serve, client):
     cluster = Cluster((True, HANG))
     api = await client(await serve(cluster))
-    with pytest.raises(DeadlineExceeded), deadline(0.2):
+    with pytest.raises(DeadlineExceeded), deadline(SHORT):
         await api.create("python", enqueue_only=True)
     assert cluster.created == 1
     assert cluster.sessions == {}
@@ -244,8 +247,8 @@ async def test_ensure_never_undoes_what_was_there_before(serve, client, answer):
     """The reply is lost, and then the caller's time: the session that had the name lives on."""
     cluster = Cluster((False, answer))
     before(cluster)
-    api = await client(await serve(cluster), timeouts=Timeouts(request=0.15, cleanup=2))
-    with pytest.raises(DeadlineExceeded), deadline(0.6):
+    api = await client(await serve(cluster), timeouts=Timeouts(request=SHORT, cleanup=4))
+    with pytest.raises(DeadlineExceeded), deadline(2.5 * SHORT):
         await api.ensure("kept-one", "python")
     assert list(cluster.sessions) == ["kept-one"]
 
@@ -254,7 +257,7 @@ async def test_ensure_that_is_cut_off_while_asking_undoes_nothing(serve, client)
     cluster = Cluster((False, HANG))
     before(cluster)
     api = await client(await serve(cluster))
-    with pytest.raises(DeadlineExceeded), deadline(0.2):
+    with pytest.raises(DeadlineExceeded), deadline(SHORT):
         await api.ensure("kept-one", "python")
     assert list(cluster.sessions) == ["kept-one"]
 

@@ -117,7 +117,7 @@ LOST = {
 @pytest.mark.parametrize("answer", LOST.values(), ids=LOST)
 async def test_a_lost_poll_is_told_with_what_was_received(session, answer):
     server, cs = await session(
-        said("continued", ("stdout", "before")), answer, timeouts=Timeouts(request=0.2)
+        said("continued", ("stdout", "before")), answer, timeouts=Timeouts(request=0.8)
     )
     with pytest.raises(StreamInterrupted, match=r"the run [0-9a-f]{32} was cut: ") as caught:
         await cs.execute("code")
@@ -324,7 +324,7 @@ async def test_closing_the_client_lets_go_of_what_is_left(session, monkeypatch):
 
 
 async def test_a_first_answer_that_does_not_come_may_be_the_fault_of_another_run(session):
-    _, cs = await session(HANG, timeouts=Timeouts(request=0.2))
+    _, cs = await session(HANG, timeouts=Timeouts(request=0.8))
     with pytest.raises(StreamInterrupted, match="Another client's run"):
         await cs.execute("code")
 

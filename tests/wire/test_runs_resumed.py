@@ -180,11 +180,11 @@ async def test_a_poll_that_may_have_taken_something_is_not_repeated(session, fau
 
 
 async def test_a_poll_that_is_never_answered_says_which_limit_ran_out(session):
-    cs, _, _ = await session(PIECES, {1: (HANG, True)}, timeouts=Timeouts(silence=0.2))
-    with pytest.raises(StreamInterrupted, match=r"0\.2 s \(timeouts\.silence\)"):
+    cs, _, _ = await session(PIECES, {1: (HANG, True)}, timeouts=Timeouts(silence=0.8))
+    with pytest.raises(StreamInterrupted, match=r"0\.8 s \(timeouts\.silence\)"):
         await cs.execute("code")
-    cs, _, _ = await session(PIECES, {1: (HANG, True)}, timeouts=Timeouts(request=0.1))
-    with pytest.raises(StreamInterrupted, match=r"0\.1 s \(timeouts\.request\)"):
+    cs, _, _ = await session(PIECES, {1: (HANG, True)}, timeouts=Timeouts(request=0.8))
+    with pytest.raises(StreamInterrupted, match=r"0\.8 s \(timeouts\.request\)"):
         await cs.execute("code")
 
 
