@@ -84,7 +84,11 @@ def create(
 
 def in_text(title: str, steps: Sequence[Step], now: float, failure: str = "") -> str:
     """One line, for where there is no HTML."""
-    told = [f"{phase} {seconds:.1f} s" for phase, seconds, _ in _durations(steps, now)]
+    current = _current(steps, failure)
+    told = [
+        f"{phase} …" if phase == current else f"{phase} {seconds:.1f} s"
+        for phase, seconds, _ in _durations(steps, now)
+    ]
     if failure:
         told.append(f"failed: {failure}")
     elif _is_over(steps):
@@ -104,12 +108,13 @@ def in_html(title: str, steps: Sequence[Step], now: float, failure: str = "") ->
     else:
         headline, is_open = f"{steps[-1].phase} …" if steps else "asked for …", True
     rows = []
-    durations = _durations(steps, now)
-    for index, (phase, seconds, message) in enumerate(durations):
-        is_current = not over and not failure and index == len(durations) - 1
-        current = ' aria-current="step"' if is_current else ""
+    current = _current(steps, failure)
+    for phase, seconds, message in _durations(steps, now):
         more = f": {escape(message)}" if message else ""
-        rows.append(f"<li{current}>{escape(phase)} ({seconds:.1f} s){more}</li>")
+        if phase == current:
+            rows.append(f'<li aria-current="step">{escape(phase)}{more}</li>')
+        else:
+            rows.append(f"<li>{escape(phase)} ({seconds:.1f} s){more}</li>")
     listed = f"<ol>{''.join(rows)}</ol>" if rows else ""
     opened = " open" if is_open else ""
     return (
@@ -120,6 +125,11 @@ def in_html(title: str, steps: Sequence[Step], now: float, failure: str = "") ->
 
 def _is_over(steps: Sequence[Step]) -> bool:
     return bool(steps) and steps[-1].phase in {Phase.RUNNING, Phase.ENDED}
+
+
+def _current(steps: Sequence[Step], failure: str) -> Phase | None:
+    """The phase that goes on; how long it takes is not told: nothing comes that would renew the number."""
+    return None if failure or _is_over(steps) or not steps else steps[-1].phase
 
 
 def _durations(steps: Sequence[Step], now: float) -> list[tuple[Phase, float, str]]:

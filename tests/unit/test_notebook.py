@@ -287,7 +287,15 @@ ENDED = Step(Phase.ENDED, SessionStatus.CANCELLED, "no <agent>", 7.0)
     ("steps", "failure", "is_open", "headline", "rows", "text"),
     [
         ([], "", True, "asked for …", [], "lab: asked for"),
-        ([QUEUED], "", True, "queued …", ["queued (6.5 s)"], "lab: queued 6.5 s"),
+        ([QUEUED], "", True, "queued …", ["queued"], "lab: queued …"),
+        (
+            [QUEUED, PULLING, AGAIN],
+            "",
+            True,
+            "queued …",
+            ["queued", "pulling (1.0 s): layer <1>"],
+            "lab: queued …, pulling 1.0 s",
+        ),
         (
             [QUEUED, PULLING, AGAIN, RUNNING],
             "",
@@ -317,7 +325,7 @@ def test_how_a_start_is_shown(steps, failure, is_open, headline, rows, text):
     listed = list(details.iter("li"))
     assert [item.text for item in listed] == rows
     current = [item.text for item in listed if item.get("aria-current")]
-    assert current == (rows[-1:] if steps and not failure and steps[-1].phase == Phase.QUEUED else [])
+    assert current == (["queued"] if headline.endswith("…") and steps else [])
     assert in_text("lab", steps, 7.0, failure) == text
 
 
