@@ -64,6 +64,7 @@ class Image:
     needs_pull: bool = False  # go through PULLING when a session starts
     apps: tuple[AppSpec, ...] = (_SIMPLE,)
     interpreter: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def runtime(self) -> Runtime:
@@ -138,7 +139,8 @@ class Catalogue:
         return iter(tuple(self._images))
 
     def add(self, image: Image) -> None:
-        """Offer one more."""
+        """Offer one more, in place of one of the same reference."""
+        self._images = [other for other in self._images if other.canonical != image.canonical]
         self._images.append(image)
 
     def find(self, text: str) -> Image | None:

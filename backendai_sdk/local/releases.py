@@ -104,6 +104,8 @@ class Release:
     proxy_cuts: bool = False  # the end of a connection to an app comes without a closing frame
     imagify: bool = False
     unknown_task_500: bool = False
+    unknown_task_silent: bool = False  # an open stream that tells nothing
+    bare_tasks: bool = False  # a task tells its start and its end, and no numbers of progress
 
     # --- execute ----------------------------------------------------------------------------------------
     run_id_key: str = "runId"
@@ -261,6 +263,7 @@ _26_8: Final = attrs.evolve(
     info_age_first=True,
     forced_is_immediate=True,
     complete_suggestions=True,
+    bare_tasks=True,
     exceptions_fail=True,
     gql_errors_null=True,
     gql_syntax_500=False,
@@ -279,6 +282,7 @@ _26_9: Final = attrs.evolve(
     restart_501=True,
     dependencies_error="email",
     told_why_pending=False,
+    unknown_task_silent=True,
     download_get_gone=True,
     bare_file_errors=True,
     status_history_wrapped=False,

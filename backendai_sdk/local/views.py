@@ -178,7 +178,10 @@ def image_view(image: Image, state: ServerState) -> dict[str, Any]:
         "architecture": image.architecture,
         "is_local": False,
         "digest": "",
-        "labels": [{"key": "ai.backend.resource.preferred.shmem", "value": str(image.shmem)}],
+        "labels": [
+            {"key": "ai.backend.resource.preferred.shmem", "value": str(image.shmem)},
+            *({"key": key, "value": value} for key, value in image.labels),
+        ],
         "aliases": list(image.aliases),
         "size_bytes": 0,
         "resource_limits": limits,

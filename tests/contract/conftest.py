@@ -30,6 +30,7 @@ import pytest
 import pytest_asyncio
 
 from backendai_sdk import AsyncComputeSession, AsyncSession, LocalCluster
+from backendai_sdk._wire.gql import data_of
 from backendai_sdk.config import Config, Timeouts
 from backendai_sdk.local import Agent
 
@@ -64,6 +65,19 @@ class Server:
     agent: str
     config_of: Callable[[str], Config | None]
     web: str | None = None
+
+    @property
+    def image_to_save(self) -> str:
+        """An image for sessions that are committed: a real one is compressed whole, so it is a small one."""
+        return "python" if self.is_local else "python:slim"
+
+    async def image_made(self, api: AsyncSession, name: str) -> str:
+        """The reference of the image that a session was converted to under *name*; the SDK lists no images yet."""
+        query = "query { images { registry name tag labels { key value } } }"
+        answer = data_of(await api._client.gql({"query": query, "variables": {}}))
+        label = {"key": "ai.backend.customized-image.name", "value": name}
+        (image,) = (image for image in answer["images"] if label in image["labels"])
+        return f"{image['registry']}/{image['name']}:{image['tag']}"
 
     def config(self, account: str = "user", **changes: Any) -> Config:
         """The settings of one of its accounts: ``user``, ``admin``, ``other``, ``tight`` or ``idle``."""

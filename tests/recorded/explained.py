@@ -56,7 +56,9 @@ EXPLAINED: tuple[Explanation, ...] = (
     ),
     # --- what is not gathered or does not exist here -----------------------------------------------------
     Explanation(
-        "create-11 create-12 quota-07 cluster-05 cluster-16 docker-54 app-16", "stats.*", _STATISTICS
+        "create-11 create-12 quota-07 cluster-05 cluster-16 docker-54 app-16 commit-08",
+        "stats.*",
+        _STATISTICS,
     ),
     Explanation("create-20", "[0].*", _STATISTICS),
     Explanation("docker-10", "data.compute_container_list.items[RUNNING].live_stat", _STATISTICS),
@@ -78,7 +80,8 @@ EXPLAINED: tuple[Explanation, ...] = (
     Explanation("docker-29 06-ls", "files→.*", _HOME),
     # --- apps ---------------------------------------------------------------------------------------------
     Explanation(
-        "create-17 quota-01 cluster-01 cluster-13 docker-01 app-01 02-session-create 45b-err-invalid-name 48-create-reuse",
+        "create-17 quota-01 cluster-01 cluster-13 docker-01 app-01 commit-01 02-session-create 16-commit-create "
+        "45b-err-invalid-name 48-create-reuse",
         "servicePorts.jupyter",
         _APPS,
     ),
@@ -201,5 +204,10 @@ NOT_ASKED: tuple[Left, ...] = (
         "04h-execute-batch 04i-execute-batch-continue-1 04i-execute-batch-continue-2 04i-execute-batch-continue-3 "
         "04i-execute-batch-continue-4",
         "no answer came: there is nothing to compare with",
+    ),
+    Left(
+        "commit-04 commit-05 16c-commit-events 16d-commit-events-again 17a-imagify-events 17b-imagify-events-again "
+        "18-unknown-task",
+        "what the stream of a task tells depends on how long the work takes: tests/local/test_tasks.py has its shapes",
     ),
 )

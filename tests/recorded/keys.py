@@ -17,6 +17,8 @@ SECRETS: Mapping[str, tuple[Role, str]] = {
     "AKREAL239USER0000001": ("user", "real239-user-secret-00000000000000000001"),
     "AKREAL239TIGHT000001": ("tight", "real239-tight-secret-0000000000000000001"),
     "AKREAL239DUMMY000001": ("dummy", "real239-dummy-secret-0000000000000000001"),
+    "AKREAL239USER0000002": ("user", "real239-user-throw-away-secret-000000000"),
+    "AKREAL269USER0000002": ("user", "real269-user-throw-away-secret-000000000"),
     "AKIAREAL269ADMIN0001": ("admin", "real269-admin-secret-key-000000000000001"),
     "AKIAREAL269USER00002": ("user", "real269-user-secret-key-0000000000000002"),
     "AKIAREAL269OTHER0003": ("other", "real269-other-secret-key-000000000000003"),

@@ -88,6 +88,10 @@ KINDS: tuple[Kind, ...] = (
     Kind("events", _ok("GET", "/events/session")),
     Kind("sessions", _graphql(_rows)),
     Kind("refused query", _graphql(lambda answer: bool(answer.get("errors")))),
+    Kind("commit status", _ok("GET", f"{_SESSION}/commit")),
+    Kind("commit begun", _ok("POST", f"{_SESSION}/commit", 201)),
+    Kind("image begun", _ok("POST", f"{_SESSION}/imagify")),
+    Kind("task events", _ok("GET", "/events/background-task")),
     Kind("sign-in", lambda c: c.sent.path == "/server/login"),
     # --- what it does not use -----------------------------------------------------------------------------
     Kind(
@@ -118,7 +122,6 @@ KINDS: tuple[Kind, ...] = (
     Kind("started app", _ok("POST", f"{_SESSION}/start-service"), _LATER),
     Kind("stopped app", _ok("POST", f"{_SESSION}/shutdown-service"), _LATER),
     Kind("app or terminal over WebSocket", _ok("GET", rf"/stream/session/{_NAME}/(httpproxy|pty)"), _LATER),
-    Kind("commit status", _ok("GET", f"{_SESSION}/commit"), _LATER),
     Kind("status history", _ok("GET", f"{_SESSION}/status-history"), _LATER),
     Kind("dependency graph", _ok("GET", f"{_SESSION}/dependency-graph"), _LATER),
     Kind(

@@ -96,6 +96,8 @@ def _login(cluster: LocalCluster, password: str) -> bytes:
 
 _IMAGE_23 = Image(tag="3.9-ubuntu20.04", min_mem=256 * MIB)
 _IMAGE_26 = Image(tag="3.9-ubuntu20.04")
+_SLIM_23 = Image(tag="3.11-slim", min_mem=256 * MIB, aliases=("python:slim",))
+_SLIM_26 = Image(tag="3.11-slim", aliases=("python:slim",))
 _SMALL = Agent("i-local-docker", cpu=2, mem="23g", accelerators={})
 _COMMON_23: Mapping[str, Any] = {"images": [_IMAGE_23], "agents": [_SMALL], "idle_timeout": 0}
 _COMMON_26: Mapping[str, Any] = {
@@ -180,6 +182,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         finally_=_wait("app-d5a5a8new", "TERMINATED"),
     ),
     Scenario(
+        name="commit",
+        release="23.9.10",
+        claims=_family("commit", but="commit-04 commit-05"),
+        options={**_COMMON_23, "images": [_SLIM_23]},
+        finally_=_wait("com-bbf02c", "TERMINATED"),
+    ),
+    Scenario(
         name="dummy agent",
         release="23.9.10",
         claims=_family("dummy"),
@@ -204,6 +213,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         claims=_numbers(r"0[1-3]|15|2\d|4\d|5\d"),
         options=_COMMON_26,
         before={"15b-destroy-again": _wait("dock-6", "TERMINATED")},
+    ),
+    Scenario(
+        name="commit",
+        release="26.9.6",
+        claims=_numbers("16(-|a-|b)|17(-|c)|19"),
+        options={**_COMMON_26, "images": [_SLIM_26]},
     ),
     Scenario(
         name="listing",

@@ -25,7 +25,7 @@ from realcluster import ports, services
 from realcluster.cluster import Cluster
 from realcluster.console import ClusterError, say
 from realcluster.docker import OurDocker
-from realcluster.home import Home, State, lock
+from realcluster.home import SEED_VERSION, Home, State, lock
 from realcluster.packages import install_debian, make_environment
 from realcluster.processes import unmount_below
 from realcluster.releases import RELEASES
@@ -151,6 +151,8 @@ def _up(home: Home, release: Release, agent: str) -> None:
     folder.create()
     state = folder.read_state() or State()
     cluster = Cluster(home, release.version, state)
+    if state.seeded not in (0, SEED_VERSION):
+        services.stop_all(cluster)  # the database is about to be filled anew
     state.agent = agent
     _choose_ports(cluster, release)
     services.write_settings(cluster, release)
@@ -212,6 +214,7 @@ def _status(home: Home, release: Release) -> int:
     cluster = _known(home, release)
     names = [
         *services.STORES,
+        *(["registry"] if release.has_registry and cluster.state.agent == "docker" else []),
         "manager",
         "storage",
         "coordinator",

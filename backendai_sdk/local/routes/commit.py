@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import tarfile
+import uuid
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from aiohttp import web
@@ -19,6 +22,9 @@ from ._route import Route
 from .session import own_session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backendai_sdk.local.images import Image
     from backendai_sdk.local.records import SessionRecord
     from backendai_sdk.local.server import ServerState
     from backendai_sdk.local.tasks import BackgroundTask
@@ -46,14 +52,13 @@ async def commit(request: web.Request) -> web.Response:
     await read(request, (Field(("filename", "fname"), nullable(string()), None), _LOGIN))
     _require_running(session)
     now = state.clock.now()
-    folder = state.work_dir / "commits" / session.owner.email
-    target = folder / _file_name(session, now)
-    task = state.tasks.start(2, lambda task: _save(session, target, task))
-    answer = {
-        "bgtask_id": str(task.id),
-        "kernel": str(session.main.id),
-        "path": str(target.relative_to(state.work_dir)),
-    }
+    name = f"{session.owner.email.replace('@', '_')}/{_file_name(session, now)}"
+    target = state.work_dir / "commits" / name
+    # Agents report nothing of it but its end.
+    task = state.tasks.start(
+        0, lambda _: _save(session, target, "" if not state.release.bare_tasks else None)
+    )
+    answer = {"bgtask_id": str(task.id), "kernel": str(session.main.id), "path": name}
     return web.json_response(answer, status=201)
 
 
@@ -65,6 +70,8 @@ async def imagify(request: web.Request) -> web.Response:
     params = await read(request, _IMAGE, source="body")
     session = own_session(request)
     if params["image_visibility"] != "user":
+        if state.release.typed_sources:
+            raise Problem.schema_failed(f"Unsupported visibility scope {params['image_visibility']}")
         raise Problem.invalid_params("Unsupported visibility type")
     _require_running(session)
     task = state.tasks.start(3, lambda task: _make_image(session, state, params["image_name"], task))
@@ -73,24 +80,24 @@ async def imagify(request: web.Request) -> web.Response:
 
 def _require_running(session: SessionRecord) -> None:
     if session.status != "RUNNING":
-        raise Problem.invalid_params("Can't commit: kernel is not RUNNING.")
+        raise Problem.invalid_params(
+            f"Unable to commit since kernel(id: {session.main.id}) of session(id: {session.id}) is"
+            " currently not RUNNING."
+        )
 
 
 def _file_name(session: SessionRecord, now: datetime) -> str:
-    image = session.image.canonical.replace("/", "_").replace(":", "_")
-    return f"{now:%Y%m%dT%H%M%S}-{session.name}-{image}.tar.gz"
+    image = f"{session.image.name.rpartition('/')[2]}:{session.image.tag}"
+    return f"{now:%Y-%m-%dT%HH%MM%SS}_{session.name}_{image}.tar.gz".replace(":", "-")
 
 
-async def _save(session: SessionRecord, target: Path, task: BackgroundTask) -> str:
+async def _save(session: SessionRecord, target: Path, said: str | None) -> str | None:
     session.committing = True
     try:
-        task.update(0, "Commit started")
         await asyncio.to_thread(_archive, session.work_dir, target)
-        task.update(1, "Commit finished")
     finally:
         session.committing = False
-    task.update(2)
-    return "Completed"
+    return said
 
 
 def _archive(folder: Path, target: Path) -> None:
@@ -103,15 +110,34 @@ async def _make_image(session: SessionRecord, state: ServerState, name: str, tas
     session.committing = True
     try:
         task.update(0, "Commit started")
-        tag: Any = f"{session.image.tag}-customized_{task.id.hex}"
-        image = attrs.evolve(session.image, name=f"{session.group}/{name}", tag=tag, aliases=())
+        image = _customized(session, state.images, name)
         task.update(1, "Committed image")
         state.images.add(image)
         task.update(2, "Pushed image to registry")
     finally:
         session.committing = False
     task.update(3, "Registered image")
+    if state.release.bare_tasks:
+        return json.dumps({"image_id": str(uuid.uuid4())}, separators=(",", ":"))
     return f"Completed: {image.canonical}"
+
+
+def _customized(session: SessionRecord, images: Iterable[Image], name: str) -> Image:
+    """The image of the session's files; the name is a label, and the same name of the same user the same image."""
+    base = re.sub(r"-customized_[0-9a-f]+", "", session.image.tag)
+    path = f"{session.group}/{session.image.name.rpartition('/')[2]}"
+    whose = (
+        ("ai.backend.customized-image.owner", f"user:{session.owner.user_id}"),
+        ("ai.backend.customized-image.name", name),
+    )
+    for image in images:
+        if image.name == path and image.tag.startswith(f"{base}-customized_") and {*whose} <= {*image.labels}:
+            return image
+    own = uuid.uuid4()
+    labels = (*whose, ("ai.backend.customized-image.id", str(own)))
+    return attrs.evolve(
+        session.image, name=path, tag=f"{base}-customized_{own.hex}", aliases=(), labels=labels
+    )
 
 
 ROUTES: Final = (

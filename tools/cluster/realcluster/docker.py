@@ -11,6 +11,7 @@ import ipaddress
 import json
 import os
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from realcluster import toml
 from realcluster.console import ClusterError, NoDockerError, run, say, step, tail
 from realcluster.docker_api import Docker
 from realcluster.home import Home, is_locked, lock
-from realcluster.images import build_root, import_image
+from realcluster.images import build_root, import_images
 from realcluster.processes import (
     Daemon,
     Processes,
@@ -66,7 +67,16 @@ class OurDocker:
             if not self._runs():
                 with step("Docker daemon"):
                     self._start()
-            import_image(self.api, build_root(self._home))
+            import_images(self.api, build_root(self._home))
+            # 26.9 takes an image's name away with each commit of a session that runs in it.
+            keeper: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "realcluster.programs.image_keeper",
+                self.socket,
+            ]
+            path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+            self._processes.start(Daemon("image-keeper", keeper, self._folder, path))
 
     def down(self, release: str) -> None:
         """``release`` uses the daemon no more; nobody else's release keeps it from ending."""
@@ -171,7 +181,7 @@ class OurDocker:
                 self.api.remove_container(container)
             with suppress(ClusterError):
                 self.api.remove_unused_networks()
-        for name in ("dockerd", "containerd"):
+        for name in ("image-keeper", "dockerd", "containerd"):
             if self._processes.stop(name):
                 say(f"{name} ended")
         kill_all(self._leftovers())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,7 +15,7 @@ from realcluster.console import ClusterError
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, limit: float) -> None:
+    def __init__(self, path: Path, limit: float | None) -> None:
         super().__init__("docker", timeout=limit)
         self._path = path
 
@@ -51,6 +51,19 @@ class Docker:
     def tag(self, name: str, other: str) -> None:
         repository, _, tag = other.rpartition(":")
         self._expect("POST", f"/images/{_path(name)}/tag?{urlencode({'repo': repository, 'tag': tag})}")
+
+    def image_losses(self) -> Iterator[None]:
+        """Each time an image loses a name or goes; listens from the first step on, until the daemon ends."""
+        query = urlencode({"filters": json.dumps({"type": ["image"], "event": ["untag", "delete"]})})
+        connection = _Connection(self._path, None)
+        try:
+            connection.request("GET", f"/v1.41/events?{query}")
+            answer = connection.getresponse()
+            yield  # what was lost before anybody listened
+            while answer.readline():
+                yield
+        finally:
+            connection.close()
 
     def containers(
         self, filters: Mapping[str, list[str]] | None = None, *, stopped: bool = True

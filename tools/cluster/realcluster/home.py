@@ -17,6 +17,8 @@ from realcluster.console import POLL_SECONDS, ClusterError, say
 MACHINE_LOCKS = Path("/run/lock")
 # Unix sockets have 107 bytes; the longest name that is made below a home takes about 45 of them.
 LONGEST_HOME = 60
+# To be raised when other rows are seeded: a database with older ones is filled anew.
+SEED_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,14 @@ class Folder:
 
 @dataclass
 class State:
-    """What later runs must know: chosen ports, the agent's kind, and whether the databases are filled."""
+    """What later runs must know: chosen ports, the agent's kind, and what the databases are filled with.
+
+    ``seeded`` is `SEED_VERSION` of the run that filled them, 0 if none has done so wholly.
+    """
 
     ports: dict[str, int] = field(default_factory=dict)
     agent: str = ""
-    seeded: bool = False
+    seeded: int = 0
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:

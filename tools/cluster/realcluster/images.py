@@ -1,13 +1,16 @@
-"""The one container image that every session runs in: Debian 12 with its Python and ipykernel.
+"""The container images that sessions run in: Debian 12 with its Python and ipykernel, whole and slim.
 
-No image registry is needed: debootstrap makes the root folder, Docker imports it under the names that the
-clusters' image tables have.
+No image registry is needed for them: debootstrap makes the root folder, Docker imports it under the names that the
+clusters' image tables have. The slim one is for commits, which compress all of an image with one core.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import platform
+import re
 import shutil
+import tarfile
 from pathlib import Path
 
 from realcluster.console import run, step
@@ -23,13 +26,17 @@ ROOT_VERSION = "1"
 REGISTRY = "cr.backend.ai"
 PROJECT = "stable"
 PYTHON = "/usr/bin/python3"
-TAGS = ("3.9-ubuntu20.04", "3.11-debian12")
+TAGS = ("3.9-ubuntu20.04", "3.11-debian12", "3.11-slim")
 NAMES = tuple(f"{REGISTRY}/{PROJECT}/python:{tag}" for tag in TAGS)
+SLIM = NAMES[2]
+# Each image has a second name, by which it is found when it has lost the first.
+KEPT = "kept"
 ALIASES = {
     "python": NAMES[0],
     "python3": NAMES[0],
     "python:3.6-ubuntu18.04": NAMES[0],
     "python:3.11": NAMES[1],
+    "python:slim": SLIM,
 }
 LABELS = {
     "ai.backend.kernelspec": "1",
@@ -56,6 +63,44 @@ LEFT_OUT = (
     "usr/share/man/*",
     "var/cache/apt/*",
     "var/lib/apt/lists/*",
+)
+# What no session needs, as paths in the root; of a folder, all that is in it.
+NOT_IN_SLIM = (
+    "usr/share/[!jz]*",  # jupyter has the kernel, zoneinfo the time zones
+    "usr/lib/apt",
+    "usr/lib/dpkg",
+    "usr/lib/gcc",
+    "usr/lib/systemd",
+    "usr/lib/udev",
+    "usr/lib/valgrind",
+    "usr/lib/*-linux-gnu/gconv",
+    "usr/lib/*-linux-gnu/gio",
+    "usr/lib/*-linux-gnu/perl*",
+    "usr/lib/*-linux-gnu/libapt*",
+    "usr/lib/*-linux-gnu/libboost*",
+    "usr/lib/*-linux-gnu/libdb-*",
+    "usr/lib/*-linux-gnu/libgio*",
+    "usr/lib/*-linux-gnu/libicu*",
+    "usr/lib/*-linux-gnu/libperl*",
+    "usr/lib/*-linux-gnu/libpython*",
+    "usr/lib/*-linux-gnu/lib*san.so*",
+    "usr/lib/python3*/idlelib",
+    "usr/lib/python3*/lib2to3",
+    "usr/lib/python3*/pydoc_data",
+    "usr/lib/python3/dist-packages/*pydevd*",
+    "usr/lib/python3/dist-packages/coverage*",
+    "usr/lib/python3/dist-packages/debugpy*",
+    "usr/lib/python3/dist-packages/pkg_resources*",
+    "usr/lib/python3/dist-packages/setuptools*",
+    "usr/bin/apt*",
+    "usr/bin/dpkg*",
+    "usr/bin/gdb*",
+    "usr/bin/openssl",
+    "usr/bin/perl*",
+    "*/__pycache__",
+    "var/cache",
+    "var/lib/dpkg",
+    "var/log",
 )
 
 
@@ -101,13 +146,46 @@ def _build(root: Path, tar: Path, log: Path) -> None:
     shutil.rmtree(root)
 
 
-def import_image(docker: Docker, tar: Path) -> None:
-    """Give the daemon the image under each of its names."""
+def slim(root: Path) -> Path:
+    """The tar of a smaller root, made of the whole one's."""
+    tar = root.with_name(f"slim-{root.name}")
+    if tar.exists():
+        return tar
+    # A pattern of `fnmatch` ends with one for the end of the text.
+    patterns = [fnmatch.translate(pattern).removesuffix(r"\Z") for pattern in NOT_IN_SLIM]
+    left_out = re.compile(f"\\./(?:{'|'.join(patterns)})(?:/|\\Z)")
+    part = tar.with_suffix(".part")
+    with tarfile.open(root) as whole, tarfile.open(part, "w") as smaller:
+        for member in whole:
+            if not left_out.match(member.name):
+                smaller.addfile(member, whole.extractfile(member) if member.isreg() else None)
+    part.rename(tar)
+    return tar
+
+
+def import_images(docker: Docker, root: Path) -> None:
+    """Give the daemon the images under each of their names."""
+    restore_images(docker)
     if all(docker.has_image(name) for name in NAMES):
         return
-    with step("kernel image"):
+    with step("kernel images"):
         labels = [f'LABEL {key}="{value}"' for key, value in LABELS.items()]
-        with tar.open("rb") as file:
-            docker.import_image(file, NAMES[0], [f"ENV PATH={PATH}", "ENV LANG=C.UTF-8", *labels])
-        for name in NAMES[1:]:
-            docker.tag(NAMES[0], name)
+        changes = [f"ENV PATH={PATH}", "ENV LANG=C.UTF-8", *labels]
+        for tar, names in ((root, [name for name in NAMES if name != SLIM]), (slim(root), [SLIM])):
+            with tar.open("rb") as file:
+                docker.import_image(file, names[0], changes)
+            for name in names[1:]:
+                docker.tag(names[0], name)
+    for name in NAMES:
+        docker.tag(name, _kept(name))
+
+
+def restore_images(docker: Docker) -> None:
+    """Give back the names that images have lost."""
+    for name in NAMES:
+        if not docker.has_image(name) and docker.has_image(_kept(name)):
+            docker.tag(_kept(name), name)
+
+
+def _kept(name: str) -> str:
+    return f"{KEPT}/{name.rpartition('/')[2]}"

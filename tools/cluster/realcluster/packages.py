@@ -25,7 +25,12 @@ COMMANDS = {
     "ip": "iproute2",
     "setpriv": "util-linux",
 }
-DOCKER_COMMANDS = {"dockerd": "docker.io", "containerd": "containerd", "runc": "runc"}
+DOCKER_COMMANDS = {
+    "dockerd": "docker.io",
+    "containerd": "containerd",
+    "runc": "runc",
+    "docker-registry": "docker-registry",
+}
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# Made by backendai_sdk's tools/cluster while it installs packages.\nexit 101\n"
 

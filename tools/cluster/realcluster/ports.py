@@ -34,6 +34,7 @@ NAMES = (
     "storage-monitor-web",
     "agent-monitor",
     "agent-monitor-web",
+    "registry",
 )
 CONTAINERS = "containers"
 CONTAINER_PORTS = 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 from realcluster import settings, toml
 from realcluster.cluster import DATABASE, KERNEL_UID, Cluster
 from realcluster.console import run, say, step
-from realcluster.home import write_whole
+from realcluster.home import SEED_VERSION, write_whole
 from realcluster.processes import Daemon, as_user, clean_environment
 from realcluster.releases.base import Release
 from realcluster.stores import POSTGRES_STOP
@@ -28,7 +29,7 @@ WANTED_CPUS = 20
 WANTED_MEMORY = 12 << 30
 STORES = ("postgres", "redis", "etcd")
 # As they end: whoever is asked before whom it asks.
-SERVICES = ("webserver", "agent-docker", "agent-dummy", "manager", "storage", "coordinator")
+SERVICES = ("webserver", "agent-docker", "agent-dummy", "manager", "storage", "coordinator", "registry")
 
 
 def write_settings(cluster: Cluster, release: Release) -> None:
@@ -62,25 +63,44 @@ def fill_stores(cluster: Cluster, release: Release) -> None:
     redis: dict[str, str] = {"addr": f"127.0.0.1:{cluster.ports['redis']}"}
     cluster.etcd.put("config", {**release.etcd_config(), "redis": redis})
     cluster.etcd.put("volumes", settings.volumes(cluster))
-    if not cluster.state.seeded:
+    if cluster.state.seeded != SEED_VERSION:
         with step(f"{cluster.version}: schema, accounts, images"):
             cluster.postgres.create(DATABASE)
             release.seed(cluster)
-        cluster.state.seeded = True
+        cluster.state.seeded = SEED_VERSION
         cluster.folder.write_state(cluster.state)
     cluster.sql(f"update scaling_groups set wsproxy_addr = '{cluster.url('coordinator')}'")
+    release.note_ports(cluster)
 
 
 def start_services(cluster: Cluster, release: Release) -> None:
     """Start the manager, storage proxy, coordinator and web server, and wait until they answer."""
     processes = cluster.processes
     release.before_services()
+    if release.has_registry and cluster.state.agent == "docker":
+        _start_registry(cluster)
     with step(f"{cluster.version}: manager, storage proxy, web server"):
         for daemon in _daemons(cluster):
             processes.start(daemon)
         processes.wait("manager", MANAGER_SECONDS, lambda: answers(cluster.url("manager")))
         for name in ("storage", "coordinator", "webserver"):
             processes.wait(name, SERVICE_SECONDS, lambda name=name: answers(cluster.url(name)))  # type: ignore[misc]
+
+
+def _start_registry(cluster: Cluster) -> None:
+    """Where the images are pushed that are made of sessions."""
+    folder = cluster.folder.data / "registry"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = cluster.folder.settings / "registry.yml"
+    # JSON is YAML.
+    table = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(folder)}},
+        "http": {"addr": f"127.0.0.1:{cluster.ports['registry']}"},
+    }
+    write_whole(config, json.dumps(table))
+    cluster.processes.start(Daemon("registry", ["docker-registry", "serve", config], folder))
+    cluster.processes.wait("registry", SERVICE_SECONDS, lambda: answers(cluster.url("registry")))
 
 
 def _daemons(cluster: Cluster) -> list[Daemon]:

@@ -26,6 +26,8 @@ class Release(ABC):
     web_pins: ClassVar[tuple[str, ...]] = ()
     first_port: ClassVar[int]
     first_container_port: ClassVar[int]
+    # Whether it makes images of sessions, and needs a registry to push them to.
+    has_registry: ClassVar[bool] = False
 
     def requirements(self) -> list[str]:
         parts = ("manager", "agent", "storage-proxy")
@@ -49,6 +51,10 @@ class Release(ABC):
     @abstractmethod
     def seed(self, cluster: Cluster) -> None:
         """Fill the empty database: schema, accounts, images."""
+
+    def note_ports(self, cluster: Cluster) -> None:
+        """Bring rows up to date in which the ports of this run are."""
+        del cluster
 
     def before_services(self) -> None:
         """Prepare what the daemons expect of the machine."""

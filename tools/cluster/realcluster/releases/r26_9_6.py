@@ -23,6 +23,9 @@ DOMAIN = "d0000000-0000-4000-8000-000000000001"
 PROJECT_ID = "b0000000-0000-4000-8000-000000000001"
 RESOURCE_GROUP = "c0000000-0000-4000-8000-000000000001"
 REGISTRY_ID = "e0000000-0000-4000-8000-000000000001"
+# The registry that takes the images made of sessions, and the project in it.
+MADE_REGISTRY_ID = "e0000000-0000-4000-8000-000000000002"
+MADE_PROJECT = "made"
 IMAGE_ID = "f0000000-0000-4000-8000-{:012d}"
 ALIAS_ID = "f1000000-0000-4000-8000-{:012d}"
 HOSTS = {settings.STORAGE_HOST: list(POLICIES[0].folder_permissions)}
@@ -61,6 +64,7 @@ class Release269(Release):
     api_version = "v9.20250722"
     first_port = 26900
     first_container_port = 31000
+    has_registry = True
 
     def settings(self, cluster: Cluster) -> Mapping[str, Table]:
         real = cluster.state.agent == "docker"
@@ -130,6 +134,16 @@ class Release269(Release):
         )
         self.manage(cluster, "permissions", "provision")
 
+    def note_ports(self, cluster: Cluster) -> None:
+        address = f"127.0.0.1:{cluster.ports['registry']}"
+        place = settings.quoted({"registry": address, "project": MADE_PROJECT})
+        cluster.sql(
+            f"update container_registries set registry_name = '{address}', url = 'http://{address}'"
+            f" where id = '{MADE_REGISTRY_ID}';"
+            f"update groups set container_registry = {place} where id = '{PROJECT_ID}';"
+            f"update domains set allowed_docker_registries = '{{{REGISTRY},{address}}}';"
+        )
+
     def agent_command(self, cluster: Cluster) -> list[str | Path]:
         binaries = cluster.environment / "bin"
         if cluster.state.agent == "dummy":
@@ -157,7 +171,7 @@ def _fixture(everybody: list[Account]) -> dict[str, Any]:
                 "max_vfolder_count": 0,
                 "max_quota_scope_size": -1,
                 "max_session_count_per_model_session": 10,
-                "max_customized_image_count": 10,
+                "max_customized_image_count": 10000,
             }
         ],
         "project_resource_policies": [
@@ -199,7 +213,17 @@ def _fixture(everybody: list[Account]) -> dict[str, Any]:
                 "project": PROJECT,
                 "is_global": True,
                 "ssl_verify": True,
-            }
+            },
+            # Its address has a port, and comes from `note_ports`.
+            {
+                "id": MADE_REGISTRY_ID,
+                "registry_name": "made",
+                "url": "http://made",
+                "type": "docker",
+                "project": MADE_PROJECT,
+                "is_global": True,
+                "ssl_verify": False,
+            },
         ],
         "images": [_image(number, name) for number, name in enumerate(NAMES, 1)],
         "image_aliases": [
