@@ -49,6 +49,9 @@ def unload(shell: Shell) -> None:
         ]
         magics.close()
 
+# What is as wide as a notebook's page; ids are behind the names.
+_COLUMNS = ("name", "status", "type", "image", "created_at", "id")
+
 
 class Magics:
     """``%backendai`` and ``%%backendai`` of one notebook."""
@@ -71,7 +74,8 @@ class Magics:
                 case "local":
                     self._open(Session.local(release=command.release), is_own=True)
                 case "sessions":
-                    return self._client().list(status=command.status, page_size=100).first_page()
+                    sessions = self._client().list(status=command.status, fields=_COLUMNS, page_size=100)
+                    return sessions.first_page()
                 case "use":
                     return self._use(command)
                 case "destroy":
