@@ -19,7 +19,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
 from backendai_sdk._caller import CALLER, warn_on_a_loop
 from backendai_sdk._closing import close_all, quietly
@@ -40,10 +40,17 @@ A = TypeVar("A")
 # How long the interpreter's exit may be held up: first the closers, then whatever had to be cancelled.
 _CLOSE_SECONDS = 1.5
 _CANCEL_SECONDS = 0.5
+# Nobody here asked for it, so it must not look like a cancellation of the caller.
+_CANCELLED = (
+    "the background task of this blocking call was cancelled from elsewhere; "
+    "was the session closed by another thread meanwhile?"
+)
 
 
 class _Ticket(Generic[T]):
     """One blocking call: its coroutine, and how far that is.  All methods run on the loop."""
+
+    __slots__ = ("_context", "_coro", "_inbox", "_portal", "done", "error", "job", "result", "task")
 
     def __init__(self, portal: Portal, coro: Coroutine[Any, Any, T], inbox: Inbox) -> None:
         self._portal = portal
@@ -51,19 +58,34 @@ class _Ticket(Generic[T]):
         self._context = contextvars.copy_context()
         self._context.run(CALLER.set, inbox.caller)
         self._inbox = inbox
-        self.task: asyncio.Task[T] | None = None
+        self.task: asyncio.Task[None] | None = None
         self.job: Job | None = None
         self.done = False
+        self.result: T
+        self.error: BaseException | None = None
 
     def start(self) -> None:
-        self.task = asyncio.get_running_loop().create_task(self._coro, context=self._context)
+        self.task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
         self._portal._tasks.add(self.task)  # the loop itself holds tasks weakly
-        self.task.add_done_callback(self._finish)
+        self.task.add_done_callback(self._never_ran)
 
-    def _finish(self, task: asyncio.Task[T]) -> None:
+    async def _run(self) -> None:
+        """Run the coroutine, and wake the caller at its very end: a task's callbacks would be a turn later."""
+        task = cast("asyncio.Task[None]", self.task)
+        task.remove_done_callback(self._never_ran)
+        try:
+            self.result = await self._coro
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            self.error = error
+        finally:
+            self._portal._tasks.discard(task)
+            self._wake()
+
+    def _never_ran(self, task: asyncio.Task[None]) -> None:
+        """The task was cancelled before its first step, so that nothing in it has run."""
         self._portal._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen: a caller who left after a second Ctrl-C will not ask
+        self._coro.close()
+        self.error = asyncio.CancelledError()
         self._wake()
 
     def _wake(self) -> None:
@@ -135,17 +157,15 @@ class Portal:
             if depth == 0:
                 for job in inbox.drain():
                     loop.call_soon_threadsafe(job.divert)
-        task = ticket.task
-        assert task is not None  # noqa: S101 - it has been served
-        if task.cancelled():
-            _raise_cancelled(task)
-        error = task.exception()
+        error, ticket.error = ticket.error, None
         if error is None:
-            return task.result()
+            return ticket.result
         try:
+            if isinstance(error, asyncio.CancelledError):
+                raise PortalError(_CANCELLED) from error
             raise error.with_traceback(_foreign(error.__traceback__))
         finally:
-            del error, task, ticket  # or the traceback would keep itself alive
+            del error, ticket  # or the traceback would keep itself alive
 
     def step(self, coro: Coroutine[Any, Any, T]) -> T:
         """Like :meth:`call`, for one ``__anext__``: the end of a stream is ``StopIteration``."""
@@ -363,16 +383,6 @@ def _foreign(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_frame.f_code.co_filename == _foreign.__code__.co_filename:
         trace = trace.tb_next
     return trace
-
-
-def _raise_cancelled(task: asyncio.Task[Any]) -> NoReturn:
-    """Nobody here asked for it, so it must not look like a cancellation of the caller."""
-    message = "the background task of this blocking call was cancelled from elsewhere; "
-    try:
-        task.result()
-    except asyncio.CancelledError as error:
-        raise PortalError(message + "was the session closed by another thread meanwhile?") from error
-    raise AssertionError
 
 
 def unwrap(value: Any) -> Any:
