@@ -21,16 +21,19 @@ class Doorbell:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._asked: deque[Callable[[], object]] = deque()
+        self._ends: tuple[int, ...] = ()
         self._ends = os.pipe()
         for end in self._ends:
             os.set_blocking(end, False)
         loop.add_reader(self._ends[0], self._answer)
 
     def ring(self, function: Callable[[], object]) -> None:
-        """Have *function* called.  If a signal interrupts this, it is called with what is asked for next."""
-        self._asked.append(function)
-        with contextlib.suppress(BlockingIOError):  # it is full of what wakes the loop anyway
-            os.write(self._ends[1], b"\0")
+        """Have *function* called, also if a signal interrupts this."""
+        try:
+            self._asked.append(function)
+        finally:
+            with contextlib.suppress(BlockingIOError):  # it is full of what wakes the loop anyway
+                os.write(self._ends[1], b"\0")
 
     def _answer(self) -> None:
         with contextlib.suppress(BlockingIOError):

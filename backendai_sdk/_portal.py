@@ -242,11 +242,11 @@ class Portal:
             loop = asyncio.new_event_loop()
             ready = threading.Event()
             loop.call_soon(ready.set)
-            bell = Doorbell(loop) if _HAS_DOORBELLS else None
             thread = threading.Thread(target=self._run, args=(loop,), name="backendai-sdk-io", daemon=True)
             try:
+                bell = Doorbell(loop) if _HAS_DOORBELLS else None
                 thread.start()
-            except RuntimeError as error:
+            except (OSError, RuntimeError) as error:
                 loop.close()
                 raise PortalError(f"the SDK's event-loop thread could not be started: {error}") from error
             self._loop, self._thread, self._bell = loop, thread, bell

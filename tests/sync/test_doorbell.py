@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from backendai_sdk import PortalError
 from backendai_sdk._doorbell import Doorbell
 from backendai_sdk._portal import Portal
 
@@ -86,6 +87,25 @@ def test_who_rings_too_late_writes_into_nobody_elses_file() -> None:
     del bell
     with pytest.raises(OSError):
         os.fstat(ends[0])
+
+
+def test_without_a_pipe_to_be_had_the_first_call_says_so_and_a_later_one_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    portal = Portal()
+
+    async def answer() -> int:
+        return 42
+
+    def none() -> tuple[int, int]:
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", none)
+        with pytest.raises(PortalError, match="could not be started: too many open files"):
+            portal.call(answer())
+    assert portal.call(answer()) == 42
+    portal._exit()
 
 
 def test_where_loops_watch_no_pipes_calls_work_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
