@@ -12,18 +12,19 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import contextvars
 import inspect
 import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar, cast, overload
 
-from backendai_sdk._caller import CALLER, warn_on_a_loop
+from backendai_sdk._caller import warn_on_a_loop
 from backendai_sdk._closing import close_all, quietly
+from backendai_sdk._doorbell import Doorbell
 from backendai_sdk._inbox import Inbox, Job
+from backendai_sdk._ticket import Ticket
 from backendai_sdk._workers import Workers
 from backendai_sdk.errors import PortalError
 
@@ -37,53 +38,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 A = TypeVar("A")
 
+_Ring: TypeAlias = Callable[[Callable[[], object]], object]
+
+# Loops of Windows watch no pipes.
+_HAS_DOORBELLS = os.name == "posix"
 # How long the interpreter's exit may be held up: first the closers, then whatever had to be cancelled.
 _CLOSE_SECONDS = 1.5
 _CANCEL_SECONDS = 0.5
-
-
-class _Ticket(Generic[T]):
-    """One blocking call: its coroutine, and how far that is.  All methods run on the loop."""
-
-    def __init__(self, portal: Portal, coro: Coroutine[Any, Any, T], inbox: Inbox) -> None:
-        self._portal = portal
-        self._coro = coro
-        self._context = contextvars.copy_context()
-        self._context.run(CALLER.set, inbox.caller)
-        self._inbox = inbox
-        self.task: asyncio.Task[T] | None = None
-        self.job: Job | None = None
-        self.done = False
-
-    def start(self) -> None:
-        self.task = asyncio.get_running_loop().create_task(self._coro, context=self._context)
-        self._portal._tasks.add(self.task)  # the loop itself holds tasks weakly
-        self.task.add_done_callback(self._finish)
-
-    def _finish(self, task: asyncio.Task[T]) -> None:
-        self._portal._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen: a caller who left after a second Ctrl-C will not ask
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._portal._stopped:
-            return  # only daemon threads still wait, and an error there would be noise
-        self.done = True
-        self._inbox.put(None)
-
-    def cancel(self) -> None:
-        if self.task is None:  # interrupted before it was sent
-            self._coro.close()
-            self._wake()
-        else:
-            self.task.cancel()
-        self.abandon()  # after the task, which must see one cancellation, not two
-
-    def abandon(self) -> None:
-        """Give up the callback that was interrupted, so that nothing waits for its answer."""
-        if self.job is not None:
-            self.job.reply.cancel()
+# Nobody here asked for it, so it must not look like a cancellation of the caller.
+_CANCELLED = (
+    "the background task of this blocking call was cancelled from elsewhere; "
+    "was the session closed by another thread meanwhile?"
+)
 
 
 class Portal:
@@ -94,6 +60,8 @@ class Portal:
         self._lock = threading.RLock()
         self._local = threading.local()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._bell: Doorbell | None = None
+        self._ring: _Ring | None = None
         self._thread: threading.Thread | None = None
         self._ident: int | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -109,43 +77,41 @@ class Portal:
     def call(self, coro: Coroutine[Any, Any, T]) -> T:
         """Run *coro* on the loop and wait; Ctrl-C cancels it and waits for its cleanup first."""
         try:
-            loop = self._running_loop()
+            ring = self._ready()
             warn_on_a_loop()
         except BaseException:
             coro.close()
             raise
         inbox = self._inbox()
-        ticket = _Ticket(self, coro, inbox)
+        ticket = Ticket(self, coro, inbox)
         frames = inbox.caller.frames
         depth = len(frames)
         try:
             frames.append(sys._getframe())
-            loop.call_soon_threadsafe(ticket.start)
+            ring(ticket.start)
             _serve(inbox, ticket)
         except BaseException:
-            loop.call_soon_threadsafe(ticket.cancel)
+            ring(ticket.cancel)
             try:
                 _serve(inbox, ticket)
             except BaseException:  # a second Ctrl-C: stop waiting, the task goes on cleaning up
-                loop.call_soon_threadsafe(ticket.abandon)
+                ring(ticket.abandon)
                 raise
             raise
         finally:
             del frames[depth:]
             if depth == 0:
                 for job in inbox.drain():
-                    loop.call_soon_threadsafe(job.divert)
-        task = ticket.task
-        assert task is not None  # noqa: S101 - it has been served
-        if task.cancelled():
-            _raise_cancelled(task)
-        error = task.exception()
+                    ring(job.divert)
+        error, ticket.error = ticket.error, None
         if error is None:
-            return task.result()
+            return ticket.result
         try:
+            if isinstance(error, asyncio.CancelledError):
+                raise PortalError(_CANCELLED) from error
             raise error.with_traceback(_foreign(error.__traceback__))
         finally:
-            del error, task, ticket  # or the traceback would keep itself alive
+            del error, ticket  # or the traceback would keep itself alive
 
     def step(self, coro: Coroutine[Any, Any, T]) -> T:
         """Like :meth:`call`, for one ``__anext__``: the end of a stream is ``StopIteration``."""
@@ -257,7 +223,8 @@ class Portal:
             self._local.inbox = Inbox()
         return cast("Inbox", self._local.inbox)
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _ready(self) -> _Ring:
+        """What has functions called on the loop, which runs."""
         if threading.get_ident() == self._ident:
             raise PortalError(
                 "a blocking method was called on the SDK's own event-loop thread, where it would wait for "
@@ -266,24 +233,26 @@ class Portal:
             )
         if self._stopped:
             raise PortalError("the interpreter is exiting: blocking calls no longer work")
-        return self._loop or self._start()
+        return self._ring or self._start()
 
-    def _start(self) -> asyncio.AbstractEventLoop:
+    def _start(self) -> _Ring:
         with self._lock:
-            if self._loop is not None:
-                return self._loop
+            if self._ring is not None:
+                return self._ring
             loop = asyncio.new_event_loop()
             ready = threading.Event()
             loop.call_soon(ready.set)
             thread = threading.Thread(target=self._run, args=(loop,), name="backendai-sdk-io", daemon=True)
             try:
+                bell = Doorbell(loop) if _HAS_DOORBELLS else None
                 thread.start()
-            except RuntimeError as error:
+            except (OSError, RuntimeError) as error:
                 loop.close()
                 raise PortalError(f"the SDK's event-loop thread could not be started: {error}") from error
-            self._loop, self._thread = loop, thread  # before the wait, which Ctrl-C may end
-            ready.wait()
-            return loop
+            self._loop, self._thread, self._bell = loop, thread, bell
+            self._ring = loop.call_soon_threadsafe if bell is None else bell.ring
+            ready.wait()  # Ctrl-C may end it: the loop will run all the same
+            return self._ring
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         self._ident = threading.get_ident()
@@ -294,6 +263,8 @@ class Portal:
             # SystemExit in a task ends the run; whoever waits for that task gets it, we go on.
             with contextlib.suppress(BaseException):
                 loop.run_until_complete(stop)
+        if self._bell is not None:
+            self._bell.close()
         loop.close()
 
     async def _until_stopped(self, stuck: list[asyncio.Task[Any]]) -> None:
@@ -342,7 +313,7 @@ class Portal:
 _inherited: list[object] = []
 
 
-def _serve(inbox: Inbox, ticket: _Ticket[Any]) -> None:
+def _serve(inbox: Inbox, ticket: Ticket[Any]) -> None:
     """Wait for *ticket* and run the callbacks that arrive meanwhile."""
     while not ticket.done:
         ticket.job = inbox.get()
@@ -358,21 +329,14 @@ async def _aclose(source: Any) -> None:
     await source.aclose()
 
 
+_OURS = {code.co_filename for code in (Portal.call.__code__, Ticket.start.__code__)}
+
+
 def _foreign(trace: TracebackType | None) -> TracebackType | None:
     """Drop our own frames from the start of a core's traceback."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == _foreign.__code__.co_filename:
+    while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
         trace = trace.tb_next
     return trace
-
-
-def _raise_cancelled(task: asyncio.Task[Any]) -> NoReturn:
-    """Nobody here asked for it, so it must not look like a cancellation of the caller."""
-    message = "the background task of this blocking call was cancelled from elsewhere; "
-    try:
-        task.result()
-    except asyncio.CancelledError as error:
-        raise PortalError(message + "was the session closed by another thread meanwhile?") from error
-    raise AssertionError
 
 
 def unwrap(value: Any) -> Any:

@@ -24,11 +24,13 @@ from uuid import UUID
 from paired import HERE, OFFICIAL, Slice, cache_folder, official_pythons, stub
 
 HTTP_CLIENTS = ("requests", "httpx")
+# This SDK: as it is inside, its blocking face, and the least that a blocking face could be.
+OURS = ("async", "blocking", "hand-over")
 _OVER_ASYNC = 40.0  # microseconds for each call: the goal
 
 
 class Case(NamedTuple):
-    """What is called, how often in a slice, and what ``--check`` demands: measured ratios, less a good quarter.
+    """What is called, how often in a slice, and what ``--check`` demands: measured ratios, less a good third.
 
     Attributes:
         over_async: of the blocking rate over the async one.
@@ -43,8 +45,8 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("interrupt", "interrupt", times=100, over_async=0.45, over_best=0.7),
-    Case("execute, 1 answer", "execute", times=100, over_async=0.45, over_best=0.7),
+    Case("interrupt", "interrupt", times=100, over_async=0.5, over_best=0.7),
+    Case("execute, 1 answer", "execute", times=100, over_async=0.5, over_best=0.7),
 )
 # Through the portal and back, without any work: too far from real calls for a ratio to mean anything.
 NOTHING = Case("nothing", "nothing", times=500, over_async=0, over_best=0)
@@ -83,7 +85,7 @@ def worker(python: str, client: str, endpoint: str) -> Iterator[Worker]:
 
 def in_turn(workers: dict[str, Worker], case: Case, rounds: int) -> dict[str, list[Slice]]:
     """Slices of each client.  Every other round goes backwards: whoever comes later finds another machine."""
-    able = [name for name in workers if case is not NOTHING or name in {"async", "blocking"}]
+    able = [name for name in workers if case is not NOTHING or name in OURS]
     for name in able:  # opens connections, fills caches
         workers[name].slice(case)
     slices: dict[str, list[Slice]] = {name: [] for name in able}
@@ -108,10 +110,14 @@ def report(case: Case, slices: dict[str, list[Slice]]) -> list[str]:
         print(f"{case.name:20}{name:18}{1e6 / wall:>9.0f}{wall:>9.0f}{cpu:>9.0f}{rate:>8.2f}{best:>8.2f}")
     over = statistics.median(o.wall - t.wall for o, t in zip(ours, slices["async"], strict=True)) * 1e6
     best_over = (min(o.wall for o in ours) - min(t.wall for t in slices["async"])) * 1e6
-    print(f"{'':20}over async: {over:.0f} us, best slices {best_over:.0f} us (goal: {_OVER_ASYNC:.0f})")
+    floor = (min(t.wall for t in slices["hand-over"]) - min(t.wall for t in slices["async"])) * 1e6
+    print(
+        f"{'':20}over async: {over:.0f} us, best slices {best_over:.0f} us (goal: {_OVER_ASYNC:.0f}; "
+        f"the barest hand-over between two threads: {floor:.0f} us)"
+    )
     if (got := max(ratio(ours, slices["async"]))) < case.over_async:
         broken.append(f"{case.name}: {got:.2f} of async, promised {case.over_async}")
-    others = {name: theirs for name, theirs in slices.items() if name not in {"async", "blocking"}}
+    others = {name: theirs for name, theirs in slices.items() if name not in OURS}
     if others:
         fastest = min(others, key=lambda name: statistics.median(s.wall for s in others[name]))
         got = max(ratio(ours, others[fastest]))
@@ -150,7 +156,11 @@ def install() -> None:
 
 def pythons(*, quick: bool) -> dict[str, tuple[str, str]]:
     """Interpreter and class of each client that is there; says which one is not."""
-    found = {"async": (sys.executable, "Async"), "blocking": (sys.executable, "Blocking")}
+    found = {
+        "async": (sys.executable, "Async"),
+        "blocking": (sys.executable, "Blocking"),
+        "hand-over": (sys.executable, "HandOver"),
+    }
     for name in HTTP_CLIENTS:
         folder = http_client_folder(name)
         if (folder / "complete").exists():

@@ -13,7 +13,9 @@ import json
 import os
 import secrets
 import sys
+import threading
 import time
+from collections.abc import Coroutine
 from importlib import import_module
 from typing import Any
 
@@ -68,6 +70,37 @@ class Blocking:
     def execute(self, times: int) -> None:
         for _ in range(times):
             self.session.execute("1")
+
+    def nothing(self, times: int) -> None:
+        for _ in range(times):
+            self.call(nothing())
+
+
+class HandOver(Async):
+    """The async SDK on a thread of its own, and the least that gets a call there and back: the floor of `Blocking`.
+
+    Without a thought for Ctrl-C, callbacks, forks, context variables or tracebacks.
+    """
+
+    def __init__(self, endpoint: str, session_id: str) -> None:
+        super().__init__(endpoint, session_id)
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    def call(self, coro: Coroutine[Any, Any, object]) -> None:
+        lock = threading.Lock()
+        lock.acquire()
+        self.loop.call_soon_threadsafe(
+            lambda: self.loop.create_task(coro).add_done_callback(lambda _: lock.release())
+        )
+        lock.acquire()
+
+    def interrupt(self, times: int) -> None:
+        for _ in range(times):
+            self.call(self.sdk.session.interrupt())
+
+    def execute(self, times: int) -> None:
+        for _ in range(times):
+            self.call(self.sdk.session.execute("1"))
 
     def nothing(self, times: int) -> None:
         for _ in range(times):

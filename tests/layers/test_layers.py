@@ -52,9 +52,11 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "_caller": (set(), set()),
     "_log": ({"_caller"}, set()),
     "_closing": ({"_log"}, set()),
+    "_doorbell": (set(), set()),
     "_inbox": ({"_caller"}, set()),
+    "_ticket": ({"_caller", "_inbox"}, set()),
     "_workers": (set(), set()),
-    "_portal": ({"errors", "_caller", "_closing", "_inbox", "_workers"}, set()),
+    "_portal": ({"errors", "_caller", "_closing", "_doorbell", "_inbox", "_ticket", "_workers"}, set()),
     "_sync": ({"errors", "enums", "models", "config", "retry", "_async", "_portal"}, set()),
     # On public names only, as any other program.
     "notebook": (set(backendai_sdk.__all__), {"IPython", "attrs"}),
