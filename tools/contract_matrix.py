@@ -14,9 +14,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WORDS = {"passed": "ok", "fault": "fault", "absent": "-", "failed": "FAILED", "missing": "NOT RUN"}
+AGAIN = "failed at first, held when tried again alone"
 # What a row of several cases comes to: the worst of them.
 ORDER = ("failed", "missing", "fault", "absent", "passed")
 
@@ -47,6 +48,21 @@ def read(path: Path) -> Report:
     if reason := told.get("absent"):
         return Report(told["server"], cases, Cell("absent", (reason,), 0.0))
     return Report(told["server"], cases)
+
+
+def failed_in(told: Mapping[str, Any]) -> list[str]:
+    """The scenarios of a report that failed, by test id."""
+    return [case for case, row in told["scenarios"].items() if row["outcome"] == "failed"]
+
+
+def settled(first: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
+    """A report in which those that failed have what came of their second try, and a note that says so."""
+    rows = dict(first["scenarios"])
+    for case in failed_in(first):
+        row = again["scenarios"].get(case)
+        if row is not None and row["outcome"] != "failed":
+            rows[case] = row | {"notes": [*row["notes"], AGAIN]}
+    return {**first, "scenarios": rows}
 
 
 def scenario(case: str) -> tuple[str, str]:

@@ -49,6 +49,7 @@ def unload(shell: Shell) -> None:
         ]
         magics.close()
 
+
 # What is as wide as a notebook's page; ids are behind the names.
 _COLUMNS = ("name", "status", "type", "image", "created_at", "id")
 

@@ -74,3 +74,18 @@ def test_a_server_that_did_not_come_up(
     said = capsys.readouterr().out
     assert word in said
     assert reason in said
+
+
+def test_what_held_only_when_tried_again_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = json.loads(Path(report(tmp_path, "a", one="failed", two="passed", three="failed")).read_text())
+    assert matrix.failed_in(first) == ["test_life.py::test_one", "test_life.py::test_three"]
+    again = json.loads(Path(report(tmp_path, "b", one="passed", three="failed")).read_text())
+    told = matrix.settled(first, again)
+    assert matrix.failed_in(told) == ["test_life.py::test_three"]
+    assert matrix.failed_in(matrix.settled(first, {"scenarios": {}})) == matrix.failed_in(first)
+    file = tmp_path / "told.json"
+    file.write_text(json.dumps(told))
+    assert matrix.main([str(file)]) == 1
+    said = capsys.readouterr().out
+    assert "[1] failed at first, held when tried again alone" in said
+    assert said.count("[1]") == 2, "one row and the note"
