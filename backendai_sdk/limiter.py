@@ -57,7 +57,7 @@ class Limiter:
 
     def acquire_allowed(self) -> bool:
         """Whether one more request may start now; counts nothing."""
-        return self._in_flight < self.limit
+        return self._in_flight + 1 <= self._window
 
     def acquire(self) -> int:
         """Count a request as under way and return its ticket, for :meth:`on_throttle`.
@@ -65,7 +65,7 @@ class Limiter:
         Raises:
             UsageError: the window is full; ask :meth:`acquire_allowed` first.
         """
-        if not self.acquire_allowed():
+        if self._in_flight + 1 > self._window:
             raise UsageError(f"{self._in_flight} requests are under way, and the limit is {self.limit}")
         self._in_flight += 1
         self._tickets += 1
@@ -86,7 +86,7 @@ class Limiter:
 
         Call it before :meth:`release`.  A window that is not made use of does not grow: nothing was learnt.
         """
-        if 2 * self._in_flight >= self.limit:
+        if 2 * self._in_flight + 1 > self._window:
             self._window = min(self._window + 1.0 / self._window, float(self._max))
 
     def on_throttle(self, ticket: int | None = None) -> None:

@@ -134,7 +134,8 @@ class RetryBudget:
 
     def on_success(self) -> None:
         """An attempt was answered: bring one token back."""
-        self._tokens = min(self.capacity, self._tokens + self.SUCCESS_REFUND)
+        if self._tokens < self.capacity:  # most often it is full
+            self._tokens = min(self.capacity, self._tokens + self.SUCCESS_REFUND)
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self._tokens}/{self.capacity}>"

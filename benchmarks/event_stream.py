@@ -6,8 +6,8 @@ from paired import Case, main
 
 EVENTS = 10_000
 CASES = [
-    Case("100 events in a chunk", "events", size=EVENTS, times=1, least=0.25, session=100),
-    Case("a chunk for each event", "events", size=EVENTS, times=1, least=0.25, session=1),
+    Case("100 events in a chunk", "events", size=EVENTS, times=1, least=0.3, session=100),
+    Case("a chunk for each event", "events", size=EVENTS, times=1, least=0.3, session=1),
 ]
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from paired import Case, main
 
 CASES = [
     Case("execute, 1 answer", "run", size=1, times=100, least=0.5),
-    Case("execute, 50 answers", "run", size=50, times=2, least=0.65),
-    Case("stream, 100 answers", "stream", size=100, times=1, least=0.65),
+    Case("execute, 50 answers", "run", size=50, times=2, least=0.7),
+    Case("stream, 100 answers", "stream", size=100, times=1, least=0.7),
 ]
 
 if __name__ == "__main__":

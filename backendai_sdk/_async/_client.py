@@ -81,6 +81,10 @@ class Client:
             view._transport = self._transport.with_config(view._config)
         return view
 
+    @property
+    def _opened(self) -> Transport | None:
+        return None if self._closed else self._transport
+
     async def open(self) -> Transport:
         """Start the embedded cluster if there is one; give the transport."""
         if self._closed:
@@ -138,11 +142,11 @@ class Client:
 
     async def json(self, request: Request) -> object:
         """Send a request; the decoded answer."""
-        return await (await self.open()).json(request)
+        return await (self._opened or await self.open()).json(request)
 
     async def send(self, request: Request) -> Response:
         """Send a request; the raw answer."""
-        return await (await self.open()).send(request)
+        return await (self._opened or await self.open()).send(request)
 
     async def fetch(self, request: Request, read: PartReader) -> None:
         """Send a request; *read* takes the parts of its answer."""

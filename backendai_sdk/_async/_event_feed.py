@@ -62,11 +62,11 @@ class EventFeed:
 
     Args:
         ids: the sessions; ``None`` for all that the key may see.
-        wanted: which events to tell.
+        wanted: which events to tell; ``None`` for all.
     """
 
     def __init__(
-        self, client: Client, ids: Sequence[str] | None, wanted: Callable[[SessionEvent], bool]
+        self, client: Client, ids: Sequence[str] | None, wanted: Callable[[SessionEvent], bool] | None
     ) -> None:
         self._client = client
         self._ids = None if ids is None else frozenset(ids)
@@ -82,8 +82,13 @@ class EventFeed:
         self._heard_at: datetime | None = None
         self._open_since: float | None = None
         self._held: list[SessionEvent] | None = None
-        self._out: deque[SessionEvent | Exception | None] = deque()
-        self._news, self._room, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._out: deque[SessionEvent] = deque()
+        # After those in the queue nothing comes any more: all sessions have ended, or it went wrong.
+        self._over = False
+        self._error: Exception | None = None
+        self._news, self._changed = asyncio.Event(), asyncio.Event()
+        # What the reader of the stream waits for while the queue is full.
+        self._room: asyncio.Event | None = None
         self._opened = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -100,8 +105,8 @@ class EventFeed:
             # A deadline() is kept by those who wait; the tasks have the limit of silence.
             await asyncio.wait([opened, reader], timeout=clamp(None), return_when=asyncio.FIRST_COMPLETED)
             clamp(None)
-            if not self._opened.is_set() and self._out and isinstance(error := self._out[0], Exception):
-                raise error
+            if not self._opened.is_set() and self._error is not None:
+                raise self._error
             try:
                 await self._look_at_all()
             except _PASSING as exc:
@@ -117,10 +122,12 @@ class EventFeed:
 
     def take(self) -> SessionEvent | None:
         """The next event, if it is here already: events come in bursts, and most need not be waited for."""
-        if not self._out or not isinstance(event := self._out[0], SessionEvent):
+        if not self._out:
             return None
-        self._room.set()
-        self._out.popleft()
+        event = self._out.popleft()
+        if self._room is not None and len(self._out) < _WAITING:
+            self._room.set()
+            self._room = None
         return event
 
     async def next(self) -> SessionEvent | None:
@@ -129,16 +136,14 @@ class EventFeed:
         Raises:
             StreamInterrupted: the stream was cut and cannot be opened again.
         """
-        while not self._out:
+        while (event := self.take()) is None:
+            if self._error is not None:
+                raise self._error
+            if self._over:
+                return None
             self._news.clear()
             await self._news.wait()
-        item = self._out.popleft()
-        self._room.set()
-        if item is None or isinstance(item, Exception):
-            self._out.appendleft(item)  # for whoever asks again
-            if item is not None:
-                raise item
-        return item
+        return event
 
     async def stop(self) -> None:
         """Close the stream, and wait for that."""
@@ -152,7 +157,7 @@ class EventFeed:
             try:
                 await work
             except Exception as exc:  # noqa: BLE001 - whoever reads must learn of it, or would wait for ever
-                self._put(exc)
+                self._end(exc)
 
         task = asyncio.get_running_loop().create_task(
             guarded(), name=f"backendai-sdk-events-{what}", context=without_deadline()
@@ -177,8 +182,8 @@ class EventFeed:
                         failures = 0
                         for event in events:
                             self._hear(event)
-                        while len(self._out) >= _WAITING:
-                            self._room.clear()
+                        if len(self._out) >= _WAITING:
+                            self._room = asyncio.Event()
                             await self._room.wait()
                 cut: BackendAIError = StreamInterrupted("the server ended the event stream")
             except BackendAIError as exc:
@@ -223,7 +228,8 @@ class EventFeed:
         if self._held is not None:
             self._held.append(event)
             return
-        self._tell(self._transcript.hear(event))
+        if told := self._transcript.hear(event):
+            self._tell(told)
         if session_id in self._transcript.doubtful:
             self._read_soon(session_id)
         elif event.name in {"kernel_terminated", "kernel_cancelled"}:
@@ -241,18 +247,22 @@ class EventFeed:
 
     def _tell(self, events: Iterable[SessionEvent]) -> None:
         for event in events:
-            if self._wanted(event):
-                self._put(event)
+            if not self._over and (self._wanted is None or self._wanted(event)):
+                self._out.append(event)
             if event.is_final:
                 self._urgent.pop(event.session_id, None)
                 self._plan.discard(event.session_id)
                 if self._ids is not None:
                     self._left.discard(event.session_id)
                     if not self._left:
-                        self._put(None)
+                        self._end(None)
+        if not self._news.is_set():
+            self._news.set()
 
-    def _put(self, item: SessionEvent | Exception | None) -> None:
-        self._out.append(item)
+    def _end(self, error: Exception | None) -> None:
+        """Say that nothing more comes, and why; what is said first counts."""
+        if not self._over:
+            self._over, self._error = True, error
         self._news.set()
 
     # --- what the state tells ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from backendai_sdk._async._run_rest import RestChannel
 from backendai_sdk.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ def channel_of(session: AsyncComputeSession, transport: RunTransport) -> RunChan
     """
     match transport:
         case "rest":
-            from backendai_sdk._async._run_rest import RestChannel
-
             return RestChannel(session._client, session.id)
         case "websocket":
             from backendai_sdk._async._run_websocket import WebSocketChannel

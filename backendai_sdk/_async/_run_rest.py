@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from backendai_sdk._async._shapes import bounded
-from backendai_sdk._deadline import without_deadline
+from backendai_sdk._deadline import clamp, without_deadline
 from backendai_sdk._log import logger
 from backendai_sdk._wire.limits import limit, more_time
 from backendai_sdk._wire.request import Request, path
@@ -41,6 +41,8 @@ _AHEAD = 2
 # Between two tries to reach the server.
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
+# What may have taken nothing.
+_PASSING = (ConnectError, RateLimited, ServiceUnavailable)
 # What managers answer before they do anything; a proxy's 503 may come after that (PROTOCOL §6.3).
 _NOT_READY = frozenset({"server-frozen", "service-unavailable"})
 
@@ -57,6 +59,7 @@ class RestChannel:
         self._client = client
         self._path = path("/session/{}", session_id)
         self._requests = RunRequests(run_id or new_run_id())
+        self._poll: Request | None = None  # always the same, so it is made and encoded once
         self._asking: asyncio.Task[None] | None = None
         self._answers: deque[Mapping[str, object] | Exception] = deque()
         # Whoever waits for an answer, and the task that waits until there is room for another one.
@@ -69,13 +72,13 @@ class RestChannel:
 
     async def start(self, mode: str, code: str, options: Mapping[str, object]) -> Mapping[str, object]:
         self.started = True
-        return await self._ask(self._requests.first(mode, code, options))
+        return await self._ask(self._request(self._requests.first(mode, code, options)))
 
     async def poll(self) -> Mapping[str, object]:
-        return await self._ask(self._requests.poll())
+        return await self._ask(self._polling())
 
     async def answer(self, text: str) -> Mapping[str, object]:
-        return await self._ask(self._requests.answer(text))
+        return await self._ask(self._request(self._requests.answer(text)))
 
     async def close(self) -> None:
         if self._asking is not None and not self._asking.done():
@@ -84,72 +87,98 @@ class RestChannel:
             self._asking.cancel()
             await asyncio.wait([self._asking])
 
-    async def _ask(self, body: dict[str, object]) -> Mapping[str, object]:
+    async def _ask(self, request: Request) -> Mapping[str, object]:
         """The next answer: to what was asked already, or else to this."""
-        loop = asyncio.get_running_loop()
         while not self._answers:
+            loop = asyncio.get_running_loop()
             if self._asking is None or self._asking.done():
                 # A deadline() is kept here and not in the task: the end of the run must be read all the same.
                 self._asking = loop.create_task(
-                    self._follow(body), name=f"backendai-sdk-run-{self.run_id}", context=without_deadline()
+                    self._follow(request), name=f"backendai-sdk-run-{self.run_id}", context=without_deadline()
                 )
-            self._waiter = loop.create_future()
-            await bounded(self._waiter)
+            self._waiter = waiter = loop.create_future()
+            if clamp(None) is None:  # most often
+                await waiter
+            else:
+                await bounded(waiter)
         answer = self._answers.popleft()
         _wake(self._room)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    async def _follow(self, body: dict[str, object]) -> None:
+    async def _follow(self, request: Request) -> None:
         """Ask, and ask on until the run waits for something else than time."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
-                result = await self._send(body)
+                result = await self._send(request)
                 self._begun = True
                 self._answers.append(result)
-                _wake(self._waiter)
                 if not goes_on(result):
                     return
+                # A turn of the loop later: the next request is out by then, and the server works while the caller does.
+                loop.call_soon(self._tell)
                 while len(self._answers) >= _AHEAD:
-                    self._room = asyncio.get_running_loop().create_future()
+                    self._room = loop.create_future()
                     await self._room
-                body = self._requests.poll()
+                request = self._polling()
         except Exception as exc:  # noqa: BLE001 - kept for whoever asks next
             self._answers.append(exc)
         finally:
-            _wake(self._waiter)
+            self._tell()
 
-    async def _send(self, body: dict[str, object]) -> Mapping[str, object]:
+    def _tell(self) -> None:
+        """Wake who waits for an answer."""
+        _wake(self._waiter)
+
+    async def _send(self, request: Request) -> Mapping[str, object]:
         began = time.monotonic()
-        request = self._request(body)
-        result = result_of(await (self._insist(request) if self._begun else self._client.json(request)))
+        try:
+            answer = await self._client.json(request)
+        except _PASSING as exc:
+            if not self._begun or not _took_nothing(exc):
+                raise
+            answer = await self._insist(request, exc, since=began)
+        result = result_of(answer)
         if result["status"] == "continued" and not result.get("console"):
             # Servers hold a poll for up to 2 s; one that says nothing at once is not asked in a tight loop.
             await asyncio.sleep(max(0.0, _IDLE_PAUSE - (time.monotonic() - began)))
         return result
 
-    async def _insist(self, request: Request) -> object:
-        """The answer to a request of a run that has begun, as soon as the server can be reached."""
+    async def _insist(self, request: Request, error: BackendAIError, *, since: float) -> object:
+        """The answer to a request that took nothing, as soon as the server can be reached.
+
+        Args:
+            error: why it was not answered.
+            since: when it was asked first, on the monotonic clock.
+        """
         silence = self._client.config.timeouts.silence
-        ends_at = math.inf if silence is None else time.monotonic() + silence
+        ends_at = math.inf if silence is None else since + silence
         pause = _FIRST_PAUSE
         while True:
-            try:
-                return await self._client.json(request)
-            except (ConnectError, RateLimited, ServiceUnavailable) as exc:
-                if not _took_nothing(exc):
-                    raise
-                if time.monotonic() + pause > ends_at:
-                    raise StreamInterrupted(
-                        f"for {limit('timeouts.silence', silence)} the server could not be asked for more: {exc}; "
-                        f"{more_time('timeouts.silence')}",
-                        method=request.method,
-                        path=request.path,
-                    ) from exc
-                log.debug("the run %s waits for its server: %s", self.run_id, exc)
+            if time.monotonic() + pause > ends_at:
+                raise StreamInterrupted(
+                    f"for {limit('timeouts.silence', silence)} the server could not be asked for more: {error}; "
+                    f"{more_time('timeouts.silence')}",
+                    method=request.method,
+                    path=request.path,
+                ) from error
+            log.debug("the run %s waits for its server: %s", self.run_id, error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+            try:
+                return await self._client.json(request)
+            except _PASSING as exc:
+                if not _took_nothing(exc):
+                    raise
+                error = exc
+
+    def _polling(self) -> Request:
+        """The request for more."""
+        if self._poll is None:
+            self._poll = self._request(self._requests.poll())
+        return self._poll
 
     def _request(self, body: dict[str, object]) -> Request:
         """A request that is bounded by the shorter of two limits: a server answers every poll after 2 s."""

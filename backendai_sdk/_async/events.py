@@ -55,7 +55,7 @@ class AsyncEventStream:
         if self._entered:
             raise UsageError("this event stream was entered before; call stream_events() or watch() again")
         self._entered = True
-        feed = EventFeed(self._client, await self._ids(), self._wanted)
+        feed = EventFeed(self._client, await self._ids(), None if self._statuses is None else self._wanted)
         await feed.start()
         self._feed = feed
         return self

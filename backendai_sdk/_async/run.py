@@ -203,7 +203,8 @@ class AsyncRun:
         try:
             items = self._machine.receive(await ask())
             self._pending += items
-            self._bound_owed(items)
+            if self._batch is not None:
+                self._bound_owed(items)
         except DeadlineExceeded:
             raise  # the run itself goes on
         except BackendAIError as exc:

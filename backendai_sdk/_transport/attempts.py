@@ -45,7 +45,10 @@ class Attempts:
         trials = Trials(self, connection, request)
         while True:
             endpoint = trials.begin()
-            answer = await self._attempt(connection, request, endpoint, version, read)
+            async with self._shared.gate.place() as ticket:
+                answer = await self._attempt(connection, request, endpoint, version, read)
+                if isinstance(answer, Response):
+                    self._learn(answer, ticket)
             if isinstance(answer, Response) and (200 <= answer.status < 300 or isinstance(answer, Upgraded)):
                 self._shared.budget.on_success()
                 return answer
@@ -77,28 +80,7 @@ class Attempts:
         read: PartReader | None,
     ) -> Response | TransportError:
         """One attempt: an answer, of whatever status, or why none came."""
-        gate = self._shared.gate
-        async with gate.place() as ticket:
-            timeout = clamp(request.timeout or self._config.timeouts.request)
-            answer = await self._send_once(connection, request, endpoint, version, timeout, read)
-            if isinstance(answer, Response):
-                if answer.status == 429:
-                    gate.limiter.on_throttle(ticket)
-                else:
-                    gate.limiter.on_success()
-                if "x-ratelimit-remaining" in answer.headers:
-                    self._shared.rate_limit = answer.headers
-            return answer
-
-    async def _send_once(
-        self,
-        connection: Connection,
-        request: Request,
-        endpoint: int,
-        version: str,
-        timeout: float | None,
-        read: PartReader | None,
-    ) -> Response | TransportError:
+        timeout = clamp(request.timeout or self._config.timeouts.request)
         self._shared.refuse_closed()
         url, headers = self.prepare(request, endpoint, version)
         try:
@@ -111,3 +93,13 @@ class Attempts:
             return exc
         except TransportError as exc:
             return exc
+
+    def _learn(self, answer: Response, ticket: int) -> None:
+        """What an answer tells of how many requests the server bears; *ticket* is the request's."""
+        limiter = self._shared.gate.limiter
+        if answer.status == 429:
+            limiter.on_throttle(ticket)
+        else:
+            limiter.on_success()
+        if "x-ratelimit-remaining" in answer.headers:
+            self._shared.rate_limit = answer.headers

@@ -76,8 +76,7 @@ class Connection:
                 answer = await self._http.request(
                     request.method,
                     URL(url, encoded=True),
-                    json=request.json,
-                    data=form.stream() if form is not None else None,
+                    data=request.encoded if form is None else form.stream(),
                     headers=headers if form is None else {**headers, **form.headers},
                     skip_auto_headers=("Content-Type",) if request.json is None and form is None else None,
                     allow_redirects=False,
@@ -113,7 +112,7 @@ class Connection:
             answer = await self._http.request(
                 request.method,
                 URL(url, encoded=True),
-                json=request.json,
+                data=request.encoded,
                 headers=headers,
                 allow_redirects=False,
                 timeout=_limits(timeout, self._timeouts.connect),
@@ -187,11 +186,13 @@ class ByteStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         where = Where(method=self._request.method, path=self._request.path)
+        content = self._answer.content
         try:
             while True:
-                # Besides aiohttp's own limit, which it takes away when it meets chunks that are no HTTP.
-                async with asyncio.timeout(self._silence):
-                    chunk = await self._answer.content.readany()
+                if not (chunk := content.read_nowait()):  # what is here already needs no time limit
+                    # Besides aiohttp's own limit, which it takes away when it meets chunks that are no HTTP.
+                    async with asyncio.timeout(self._silence):
+                        chunk = await content.readany()
                 if not chunk:
                     return
                 yield chunk
@@ -226,6 +227,7 @@ async def _read(answer: aiohttp.ClientResponse, request: Request) -> bytes:
     return bytes(body)
 
 
+@lru_cache(maxsize=16)
 def _origin(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}"

@@ -33,11 +33,11 @@ class KeyPair:
     def headers(
         self, request: Request, endpoint: str, target: str, *, now: datetime, version: str
     ) -> dict[str, str]:
-        headers = _common(request, endpoint, version)
+        host, prefix = _host_and_prefix(endpoint)
+        headers = _common(request, host, version)
         if not request.signed:
             return headers
         date, day = date_header(now)
-        host, prefix = _host_and_prefix(endpoint)
         headers["Date"] = date
         headers["Authorization"] = sign(
             method=request.method,
@@ -72,7 +72,7 @@ class WebLogin:
         now: datetime,  # noqa: ARG002
         version: str,
     ) -> dict[str, str]:
-        return _common(request, endpoint, version)
+        return _common(request, host_of(endpoint), version)
 
     @property
     def username(self) -> str:
@@ -121,8 +121,10 @@ def _host_and_prefix(endpoint: str) -> tuple[str, str]:
     return host if parts.port in {None, default} else f"{host}:{parts.port}", parts.path
 
 
-def _common(request: Request, endpoint: str, version: str) -> dict[str, str]:
-    headers = {"Host": host_of(endpoint), "User-Agent": _USER_AGENT, "Accept": request.accept}
+def _common(request: Request, host: str, version: str) -> dict[str, str]:
+    headers = {"Host": host, "User-Agent": _USER_AGENT, "Accept": request.accept}
+    if request.json is not None and not request.files:
+        headers["Content-Type"] = "application/json"
     if version:
         headers["X-BackendAI-Version"] = version
     return headers

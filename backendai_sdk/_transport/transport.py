@@ -81,7 +81,9 @@ class Transport:
 
     async def send(self, request: Request) -> Response:
         """Send *request*, again if that is safe, and return the successful answer."""
-        connection, server = await self._ready()
+        connection, server = self._shared.connect(self.config), self._shared.ready
+        if server is None:
+            connection, server = await self._ready()
         return await self._attempts.send(connection, request, version=server.api_version)
 
     async def fetch(self, request: Request, read: PartReader) -> None:

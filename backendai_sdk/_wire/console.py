@@ -20,18 +20,17 @@ def read_console(console: object) -> list[RunItem]:
     return [_item(record) for record in console]
 
 
+_TEXTS: dict[str, type[Stdout | Stderr | Html]] = {"stdout": Stdout, "stderr": Stderr, "html": Html}
+
+
 def _item(record: object) -> RunItem:
     match record:
-        case ["stdout", str(text)]:
-            return Stdout(text)
-        case ["stderr", str(text)]:
-            return Stderr(text)
+        case [str(kind), str(text)]:
+            return _TEXTS.get(kind, Log)(text)
         case ["media", [str(mime), str(data)]]:
             return Media(mime, _media(data))
-        case ["html", str(text)]:
-            return Html(text)
         case [str(), data]:
-            return Log(data if isinstance(data, str) else excerpt(data, 1 << 20))
+            return Log(excerpt(data, 1 << 20))
     raise WireError(f"console has a record that is no pair: {excerpt(record)}")
 
 

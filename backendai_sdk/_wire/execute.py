@@ -68,7 +68,8 @@ class RunMachine:
             WireError: the answer is none that may come here.
             StreamInterrupted: the server does not know the run any more.
         """
-        status = excerpt(result.get("status"))
+        said = result.get("status")
+        status = said[:200] if isinstance(said, str) else excerpt(said)
         if self.next is Next.NOTHING:
             raise WireError(f"the server answered {status!r} after the end of the execution")
         if status == "finished":

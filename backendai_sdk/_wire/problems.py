@@ -74,9 +74,17 @@ def json_of(response: Response, *, method: str, path: str) -> object:
     if not response.body:
         return None
     try:
-        return json.loads(response.body)
+        return _decoded(response.body)
     except (ValueError, RecursionError):
         raise _not_json(response, method=method, path=path) from None
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return json.loads(body.decode())
+    except ValueError:
+        # A byte order mark, or another encoding: to look for those takes as long as decoding a short answer.
+        return json.loads(body)
 
 
 def error_of(response: Response, *, method: str, path: str) -> errors.BackendAIError:

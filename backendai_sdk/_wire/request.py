@@ -6,7 +6,9 @@ A :class:`Request` says what is wanted; signing, dates, endpoints and time limit
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Literal, Protocol
 from urllib.parse import quote, urlencode
 
@@ -17,6 +19,9 @@ __all__ = ["FilePart", "Part", "Request", "Response", "path", "query_string"]
 Scalar = str | int | float | bool
 
 
+@lru_cache(
+    maxsize=512
+)  # quoting takes longer than anything else about a request, and sessions are asked again
 def path(template: str, *parts: str) -> str:
     """``path("/session/{}/logs", "a b")`` gives ``"/session/a%20b/logs"``: every part is one segment."""
     return template.format(*(quote(part, safe="") for part in parts))
@@ -67,7 +72,7 @@ class FilePart:
         yield self.data
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # a cached property needs a place
 class Request:
     """What is asked of the server.
 
@@ -93,6 +98,11 @@ class Request:
     limited_by: str = "timeouts.request"
     accept: str = "application/json"
 
+    @cached_property
+    def encoded(self) -> bytes | None:
+        """The JSON body as it is sent, or ``None``; made once, however often the request is sent."""
+        return None if self.json is None else json.dumps(self.json).encode()
+
     @property
     def content_type(self) -> str:
         """The MIME type that is sent, or that the server assumes when none is (PROTOCOL §1.2)."""
@@ -101,7 +111,7 @@ class Request:
         return "application/octet-stream" if self.json is None else "application/json"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # slots of a frozen class take twice as long to set
 class Response:
     """A server's complete answer. Headers are looked up by their lower-case names."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import cast
 
 from backendai_sdk._wire.scalars import excerpt
 from backendai_sdk.errors import WireError
@@ -58,9 +57,10 @@ def result_of(answer: object) -> Mapping[str, object]:
     Raises:
         WireError: there is none.
     """
-    match answer:
-        case {"result": {"status": str()} as result}:
-            return cast("Mapping[str, object]", result)
+    if isinstance(answer, dict):
+        result = answer.get("result")
+        if isinstance(result, dict) and isinstance(result.get("status"), str):
+            return result
     raise WireError(f"the answer to an execution has no result: {excerpt(answer)}")
 
 

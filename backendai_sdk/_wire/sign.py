@@ -58,7 +58,7 @@ def sign(
         InvalidArgument: a value has a line break or NUL in it, or cannot be encoded; the hash is unknown; or
             *day* is not eight digits. No message shows the secret key.
     """
-    key, empty_hash, scheme = _day_key(secret_key, day, host, hash_name)
+    key, empty_hash, scheme = _day_key(access_key, secret_key, day, host, hash_name)
     if ";" in content_type:
         content_type = content_type.partition(";")[0].rstrip()
     text = (
@@ -71,16 +71,11 @@ def sign(
         _refuse_breaks(
             method=method, path_qs=path_qs, host=host, date=date, content_type=content_type, version=version
         )
-    if "\n" in access_key or not access_key.isprintable() or "," in access_key or ":" in access_key:
-        raise InvalidArgument(
-            f"access_key: {access_key!r} cannot be an access key: it may hold no comma, colon or control character",
-            argument="access_key",
-        )
     try:
         signed = text.encode()
     except UnicodeEncodeError as exc:
         raise InvalidArgument(f"cannot be sent in a request: {exc}", argument="path_qs") from None
-    return f"{scheme}{access_key}:{hmac.digest(key, signed, hash_name).hex()}"
+    return f"{scheme}{hmac.digest(key, signed, hash_name).hex()}"
 
 
 def date_header(now: datetime) -> tuple[str, str]:
@@ -98,7 +93,7 @@ def date_header(now: datetime) -> tuple[str, str]:
 # Keys change once a day and host, requests come by the thousand. `lru_cache` shows its counters at most: no
 # repr of it has a secret in it. Bounded, because a gateway may sign for many key pairs.
 @lru_cache(maxsize=256)
-def _day_key(secret_key: str, day: str, host: str, hash_name: str) -> tuple[bytes, str, str]:
+def _day_key(access_key: str, secret_key: str, day: str, host: str, hash_name: str) -> tuple[bytes, str, str]:
     """Derive ``(k2, hash of the empty body, beginning of the header's value)``."""
     _refuse_breaks(secret_key=secret_key, host=host, day=day, hash_name=hash_name)
     if not (len(day) == 8 and day.isascii() and day.isdigit()):
@@ -106,6 +101,11 @@ def _day_key(secret_key: str, day: str, host: str, hash_name: str) -> tuple[byte
     if hash_name not in hashlib.algorithms_guaranteed or not hashlib.new(hash_name).digest_size:
         raise InvalidArgument(
             f"hash_name: {hash_name!r} cannot sign; use 'sha256' or 'sha512'", argument="hash_name"
+        )
+    if "\n" in access_key or not access_key.isprintable() or "," in access_key or ":" in access_key:
+        raise InvalidArgument(
+            f"access_key: {access_key!r} cannot be an access key: it may hold no comma, colon or control character",
+            argument="access_key",
         )
     # Raised outside of `except`: a UnicodeEncodeError carries the whole text, and so would the chained error.
     secret, netloc = _encode(secret_key), _encode(host)
@@ -115,7 +115,7 @@ def _day_key(secret_key: str, day: str, host: str, hash_name: str) -> tuple[byte
     k1 = hmac.digest(secret or b"", day.encode(), hash_name)
     k2 = hmac.digest(k1, netloc or b"", hash_name)
     empty_hash = hashlib.new(hash_name, b"").hexdigest()
-    return k2, empty_hash, f"BackendAI signMethod=HMAC-{hash_name.upper()}, credential="
+    return k2, empty_hash, f"BackendAI signMethod=HMAC-{hash_name.upper()}, credential={access_key}:"
 
 
 def _encode(text: str) -> bytes | None:

@@ -6,6 +6,8 @@ has not been ended by an empty line when the stream ends was never an event: not
 
 from __future__ import annotations
 
+import re
+from itertools import chain
 from typing import NamedTuple
 
 from backendai_sdk.errors import ProtocolError
@@ -107,15 +109,13 @@ class SSEDecoder:
     def _decode(self, text: str, events: list[ServerSentEvent]) -> None:
         """Append the events of *text*: whole ones, each without the empty line that ended it."""
         last_id = self.last_event_id
-        data: str | None
+        plain = _PLAIN.findall(text)
+        if len(text) == _length_of(plain):
+            events += [_new(ServerSentEvent, (name, data, last_id)) for name, data in plain]
+            return
         for block in text.split("\n\n"):
-            # The one shape that managers send, without looking at each line.
-            name, found, data = block.partition("\ndata: ")
-            if found and name[:7] == "event: " and block.count("\n") == 1 and len(name) > 7:
-                events.append(_new(ServerSentEvent, (name[7:], data, last_id)))
-                continue
             name = "message"
-            data = None
+            data: str | None = None
             more: list[str] | None = None
             for line in block.split("\n"):
                 field, _, value = line.partition(":")
@@ -157,6 +157,14 @@ class SSEDecoder:
 
 # What the named tuple's own constructor comes to, at a third of its price.
 _new = tuple.__new__
+# An event of the one shape that managers send: a name, and one line of data. A text that has nothing but those need
+# not be looked at line by line. It takes linear time of any text: it begins at lines' beginnings, and never goes back.
+_PLAIN = re.compile(r"^event: ([^\n]++)\ndata: ([^\n]*+)(?:\n\n|\Z)", re.MULTILINE)
+
+
+def _length_of(plain: list[tuple[str, str]]) -> int:
+    """How long a text is that has these events and nothing else, the last one without the empty line that ends it."""
+    return len(plain) * len("event: \ndata: \n\n") - 2 + sum(map(len, chain.from_iterable(plain)))
 
 
 def _line_feeds(chunk: bytes) -> bytes:

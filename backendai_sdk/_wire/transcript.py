@@ -41,6 +41,7 @@ _PLAIN = frozenset(
 )
 _RESULTS = {SessionResult.SUCCESS: "session_success", SessionResult.FAILURE: "session_failure"}
 _RESULT_NAMES = frozenset(_RESULTS.values())
+_ENDS = ("_terminated", "_cancelled")
 # How often a fresh reading may not know yet what an event has told, before the event is taken for wrong.
 _PATIENCE = 3
 # Ended sessions that are remembered, so that late events of theirs stay untold.
@@ -133,9 +134,9 @@ class Transcript:
 
     def hear(self, event: SessionEvent) -> list[SessionEvent]:
         """Take an event from a stream; what is to be told because of it: the event, or nothing."""
-        if event.session_id in self._ended:
-            return []
         if (told := self._live.get(event.session_id)) is None:
+            if event.session_id in self._ended:
+                return []
             told = self._live[event.session_id] = _Told()
         status = event.status
         if status is None:
@@ -166,13 +167,20 @@ class Transcript:
         if event.name in _RESULT_NAMES:
             news, told.result = not told.result, True
             return news
+        name = event.name
         # Session events may carry the id of some container (PROTOCOL §5.1).
-        subject = event.kernel_id or "-" if event.name.startswith("kernel_") else ""
-        last_name, _ = last = told.last.get(subject, ("", None))
-        if _is_end(last_name) and (_is_end(event.name) or event.name == "kernel_terminating"):
+        subject = event.kernel_id or "-" if name.startswith("kernel_") else ""
+        this, last = (name, event.reason), told.last.get(subject)
+        if this == last:
+            return False
+        if (
+            last is not None
+            and last[0].endswith(_ENDS)
+            and (name.endswith(_ENDS) or name == "kernel_terminating")
+        ):
             return False  # servers tell the end of a container two or three times
-        told.last[subject] = (event.name, event.reason)
-        return last != (event.name, event.reason)
+        told.last[subject] = this
+        return True
 
     # --- readings ---------------------------------------------------------------------------------------
 
@@ -283,7 +291,3 @@ def _recovered(state: State, name: str, reason: str | None) -> SessionEvent:
     return SessionEvent(
         name=name, session_id=state.id, session_name=state.name, reason=reason, recovered=True
     )
-
-
-def _is_end(name: str) -> bool:
-    return name.endswith(("_terminated", "_cancelled"))

@@ -76,4 +76,6 @@ def test_the_same_as_step_by_step(events):
             slow.append(structure(SessionEvent, json.loads(event.data) | {"name": event.name}))
         except (WireError, ValueError, TypeError):
             continue
-    assert EventDecoder().feed(stream) == slow
+    fast = EventDecoder().feed(stream)
+    assert fast == slow
+    assert [event.extra for event in fast] == [event.extra for event in slow]

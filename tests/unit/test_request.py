@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import parse_qsl, unquote
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,14 @@ def test_every_part_is_one_segment(a, b):
     assert made.isascii()
     assert not set("?# ") & set(made)
     assert [unquote(s) for s in made.split("/")] == ["", "session", a, "x", b]
+
+
+def test_a_body_is_encoded_once_and_a_changed_request_anew():
+    request = Request(method="POST", path="/", json={"a": "ü"})
+    assert request.encoded is request.encoded
+    assert json.loads(request.encoded) == {"a": "ü"}
+    assert attrs.evolve(request, json=[1]).encoded == b"[1]"
+    assert attrs.evolve(request, json=None).encoded is None
 
 
 def test_paths():

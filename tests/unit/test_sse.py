@@ -177,6 +177,9 @@ def cut(body: bytes, at: list[int]) -> list[bytes]:
 @given(bodies, st.lists(st.integers(0, 120), max_size=12))
 @example(b"data: a\r\n\r\n", [8, 9, 10])
 @example(b"\xef\xbb\xbfdata: a\n\n", [1, 2])
+@example(b"event: a\ndata: b\n\nxevent: c\ndata: d\n\n", [])
+@example(b"event: a\ndata: b\n\n\nevent: c\ndata: d\n\n", [])
+@example(b"event: a\ndata: b\nid: 1\n\nevent: c\ndata: d\n\n", [])
 def test_any_cut_gives_what_the_naive_decoder_gives(body, at):
     assert decode(*cut(body, at)) == naive(body)
 
@@ -222,3 +225,9 @@ def test_small_chunks_of_a_large_event_take_linear_time():
     decoder = SSEDecoder()
     events = [event for i in range(0, len(body), 4) for event in decoder.feed(body[i : i + 4])]
     assert len(events[0].data) == 400_000
+
+
+@pytest.mark.parametrize("text", [b"event: ", b"event: x\n", b"event: x\ndata: ", b"event: x\ndata: y\n"])
+def test_what_is_almost_an_event_takes_linear_time(text):
+    # Looked for from everywhere, or with going back, it would take hours.
+    assert len(SSEDecoder().feed(text * (4_000_000 // len(text)) + b"\n\n")) <= 1

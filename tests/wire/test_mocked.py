@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -39,7 +40,7 @@ def sent(mock, method, url):
     for call in calls:
         headers = {k.lower(): v for k, v in call.kwargs["headers"].items()}
         target = URL(url).raw_path_qs
-        kind = "application/octet-stream" if call.kwargs["json"] is None else "application/json"
+        kind = "application/octet-stream" if call.kwargs["data"] is None else "application/json"
         seen = Seen(method, target, headers, b"", [])
         signed = signature(seen, SECRET, content_type=kind)
         assert headers["authorization"].endswith(f"credential={ACCESS}:{signed}")
@@ -65,7 +66,7 @@ async def test_a_list_query(mocked, client):
     ]
     assert [r.name for r in rows] == ["n"]
     (call,) = sent(mocked, "POST", GQL)
-    body = call.kwargs["json"]
+    body = json.loads(call.kwargs["data"])
     assert "items { id name status } total_count" in body["query"]
     assert body["variables"] == {
         "limit": 50,
@@ -96,7 +97,7 @@ async def test_a_creation(mocked, client):
     )
     assert (cs.id, cs.name, cs.status, cs.info.type) == ("u", "my-work", "PENDING", SessionType.INTERACTIVE)
     (call,) = sent(mocked, "POST", f"{HOST}/session")
-    assert call.kwargs["json"] == {
+    assert json.loads(call.kwargs["data"]) == {
         "name": "my-work",
         "image": "python:3.11",
         "type": "interactive",
@@ -120,7 +121,7 @@ async def test_a_creation(mocked, client):
 
 async def test_pages_are_asked_for_as_they_are_read(mocked, client):
     def page(_url, **call):
-        offset = call["json"]["variables"]["offset"]
+        offset = json.loads(call["data"])["variables"]["offset"]
         items = [{"id": str(i)} for i in range(offset, min(offset + 2, 5))]
         return CallbackResult(payload={"data": {"compute_session_list": {"items": items, "total_count": 5}}})
 
@@ -129,7 +130,7 @@ async def test_pages_are_asked_for_as_they_are_read(mocked, client):
     pager = api.list(fields="id", page_size=2)
     assert not mocked.requests
     assert [row.id async for row in pager] == ["0", "1", "2", "3", "4"]
-    offsets = [c.kwargs["json"]["variables"]["offset"] for c in sent(mocked, "POST", GQL)]
+    offsets = [json.loads(c.kwargs["data"])["variables"]["offset"] for c in sent(mocked, "POST", GQL)]
     assert offsets == [0, 2, 4]
 
 

@@ -129,12 +129,25 @@ async def test_a_server_that_has_taken_nothing_is_asked_again(session, fault):
     assert [body["mode"] for body in script.asked] == ["query"] + ["continue"] * (len(script.asked) - 1)
 
 
+def goes_away(server, *, after):
+    """From its answer to that request of a run on, the server takes no connection."""
+    script = server.script
+
+    def answer(seen):
+        reply = script(seen)
+        if len(script.asked) == after:
+            server._server.close()
+        return reply
+
+    server.script = answer
+
+
 async def test_a_server_that_is_away_for_a_while(session):
     cs, _script, server = await session(PIECES)
     port = server._server.sockets[0].getsockname()[1]
+    goes_away(server, after=2)
     async with cs.stream_execute("code") as run:
         seen = [await anext(run), await anext(run)]
-        server._server.close()
         going = asyncio.ensure_future(anext(run))
         await asyncio.sleep(0.3)
         assert not going.done()
@@ -145,9 +158,9 @@ async def test_a_server_that_is_away_for_a_while(session):
 
 async def test_a_server_that_stays_away(session):
     cs, _script, server = await session(PIECES, timeouts=Timeouts(silence=0.3))
+    goes_away(server, after=1)
     async with cs.stream_execute("code") as run:
         await anext(run)
-        server._server.close()
         with pytest.raises(
             StreamInterrupted, match=r"for 0\.3 s \(timeouts\.silence\).*cannot connect"
         ) as caught:
