@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 MIB = 1 << 20
 # 26.9.6 counts idle time from the end of the first run only: a session that never ran ends by its age.
@@ -33,6 +34,18 @@ class Policy:
     @property
     def unspecified(self) -> str:
         return "LIMITED" if self.slots else "UNLIMITED"
+
+    def row(self, storage_host: str) -> dict[str, Any]:
+        """What every release has of it in its table of policies."""
+        return {
+            "name": self.name,
+            "default_for_unspecified": self.unspecified,
+            "total_resource_slots": self.slots,
+            "max_session_lifetime": self.lifetime_seconds,
+            "max_concurrent_sessions": self.sessions,
+            "idle_timeout": self.idle_seconds,
+            "allowed_vfolder_hosts": {storage_host: list(self.folder_permissions)},
+        }
 
 
 ROOMY = Policy("roomy", 30, {})
@@ -79,6 +92,35 @@ class Account:
     @property
     def uuid(self) -> str:
         return f"a0000000-0000-4000-8000-{self.number:012d}"
+
+    def user_row(self) -> dict[str, Any]:
+        """What every release has of it in its table of users."""
+        return {
+            "uuid": self.uuid,
+            "username": self.name,
+            "email": self.email,
+            "password": self.password,
+            "need_password_change": False,
+            "full_name": self.name.title(),
+            "description": "",
+            "status": "active",
+            "status_info": "admin-requested",
+            "domain_name": "default",
+            "role": "superadmin" if self.is_admin else "user",
+        }
+
+    def keypair_row(self) -> dict[str, Any]:
+        """What every release has of it in its table of keypairs."""
+        return {
+            "access_key": self.access_key,
+            "secret_key": self.secret_key,
+            "is_active": True,
+            "is_admin": self.is_admin,
+            "resource_policy": self.policy.name,
+            "rate_limit": 100000,
+            "num_queries": 0,
+            "user": self.uuid,
+        }
 
 
 def accounts(tag: str) -> list[Account]:

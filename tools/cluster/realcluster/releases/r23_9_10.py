@@ -160,51 +160,20 @@ def _fixture(everybody: list[Account]) -> dict[str, Any]:
 
 
 def _policy(policy: Policy) -> dict[str, Any]:
-    return {
-        "name": policy.name,
-        "default_for_unspecified": policy.unspecified,
-        "total_resource_slots": policy.slots,
-        "max_session_lifetime": policy.lifetime_seconds,
-        "max_concurrent_sessions": policy.sessions,
+    return policy.row(settings.STORAGE_HOST) | {
         "max_concurrent_sftp_sessions": 2,
         "max_containers_per_session": 1 if policy.slots else 3,
         "max_vfolder_count": 1 if policy.slots else 100,
         "max_vfolder_size": 0,
-        "idle_timeout": policy.idle_seconds,
-        "allowed_vfolder_hosts": {settings.STORAGE_HOST: list(policy.folder_permissions)},
     }
 
 
 def _user(account: Account) -> dict[str, Any]:
-    return {
-        "uuid": account.uuid,
-        "username": account.name,
-        "email": account.email,
-        "password": account.password,
-        "need_password_change": False,
-        "full_name": account.name.title(),
-        "description": "",
-        "status": "active",
-        "status_info": "admin-requested",
-        "domain_name": "default",
-        "resource_policy": "plain",
-        "role": "superadmin" if account.is_admin else "user",
-        "sudo_session_enabled": False,
-    }
+    return account.user_row() | {"resource_policy": "plain", "sudo_session_enabled": False}
 
 
 def _keypair(account: Account) -> dict[str, Any]:
-    return {
-        "user_id": account.email,
-        "access_key": account.access_key,
-        "secret_key": account.secret_key,
-        "is_active": True,
-        "is_admin": account.is_admin,
-        "resource_policy": account.policy.name,
-        "rate_limit": 100000,
-        "num_queries": 0,
-        "user": account.uuid,
-    }
+    return account.keypair_row() | {"user_id": account.email}
 
 
 def _images() -> str:

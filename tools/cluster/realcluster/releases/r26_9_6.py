@@ -234,50 +234,19 @@ def _fixture(everybody: list[Account]) -> dict[str, Any]:
 
 
 def _policy(policy: Policy) -> dict[str, Any]:
-    return {
-        "name": policy.name,
+    return policy.row(settings.STORAGE_HOST) | {
         "is_default": policy is POLICIES[0],
-        "default_for_unspecified": policy.unspecified,
-        "total_resource_slots": policy.slots,
-        "max_session_lifetime": policy.lifetime_seconds,
-        "max_concurrent_sessions": policy.sessions,
         "max_concurrent_sftp_sessions": 10,
         "max_containers_per_session": 1 if policy.slots else 8,
-        "idle_timeout": policy.idle_seconds,
-        "allowed_vfolder_hosts": {settings.STORAGE_HOST: list(policy.folder_permissions)},
     }
 
 
 def _user(account: Account) -> dict[str, Any]:
-    return {
-        "uuid": account.uuid,
-        "username": account.name,
-        "email": account.email,
-        "password": account.password,
-        "need_password_change": False,
-        "full_name": account.name.title(),
-        "description": "",
-        "status": "active",
-        "status_info": "admin-requested",
-        "domain_name": "default",
-        "domain_id": DOMAIN,
-        "resource_policy": "default",
-        "role": "superadmin" if account.is_admin else "user",
-    }
+    return account.user_row() | {"domain_id": DOMAIN, "resource_policy": "default"}
 
 
 def _keypair(account: Account) -> dict[str, Any]:
-    return {
-        "access_key": account.access_key,
-        "secret_key": account.secret_key,
-        "is_active": True,
-        "is_admin": account.is_admin,
-        "is_default": True,
-        "rate_limit": 100000,
-        "num_queries": 0,
-        "resource_policy": account.policy.name,
-        "user": account.uuid,
-    }
+    return account.keypair_row() | {"is_default": True}
 
 
 def _project(name: str, identifier: str) -> dict[str, Any]:
