@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import inspect
 import os
@@ -32,34 +31,19 @@ def pytest_configure() -> None:
     os.dup2(2, _stderr)
 
 
-@contextlib.contextmanager
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def _ends(item: pytest.Item) -> Generator[None]:
     own = item.get_closest_marker("timeout")
     limit = float(own.args[0] if own else item.config.getini("timeout"))
     if limit:
         faulthandler.dump_traceback_later(limit + _GRACE, exit=True, file=_stderr)
     try:
-        yield
+        return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    with _ends(item):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    with _ends(item):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    with _ends(item):
-        return (yield)
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = _ends
 
 
 @pytest.fixture(autouse=True)

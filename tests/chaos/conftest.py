@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from by_path import load
 
 from backendai_sdk.local import Agent, LocalCluster
 
-# --import-mode=importlib gives test helpers no package: they are loaded by path.
 for _name, _file in (
     ("chaos_calls", "calls.py"),
     ("chaos_cancelling", "cancelling.py"),
@@ -19,11 +17,7 @@ for _name, _file in (
     ("chaos_upsets", "upsets.py"),
     ("chaos_both", "../core/both.py"),
 ):
-    _spec = importlib.util.spec_from_file_location(_name, Path(__file__).parent / _file)
-    assert _spec is not None and _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules[_name] = _module
-    _spec.loader.exec_module(_module)
+    load(_name, Path(__file__).parent / _file)
 
 
 @pytest.fixture

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from by_path import load
 
 from backendai_sdk import AsyncSession, LocalCluster, Session
 from backendai_sdk.config import Timeouts
 from backendai_sdk.local import Agent
 
-# --import-mode=importlib gives test helpers no package: they are loaded by path.
-_spec = importlib.util.spec_from_file_location("core_both", Path(__file__).with_name("both.py"))
-assert _spec is not None and _spec.loader is not None
-both = importlib.util.module_from_spec(_spec)
-sys.modules["core_both"] = both
-_spec.loader.exec_module(both)
+both = load("core_both", Path(__file__).with_name("both.py"))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,17 +12,13 @@ from typing import Any
 
 import attrs
 import pytest
+from by_path import load
 
 from backendai_sdk.local import Keypair, LocalCluster
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-# --import-mode=importlib gives test helpers no package: they are loaded by path.
-_spec = importlib.util.spec_from_file_location("docs_blocks", Path(__file__).with_name("blocks.py"))
-assert _spec is not None and _spec.loader is not None
-_blocks = importlib.util.module_from_spec(_spec)
-sys.modules["docs_blocks"] = _blocks
-_spec.loader.exec_module(_blocks)
+load("docs_blocks", Path(__file__).with_name("blocks.py"))
 
 
 @attrs.frozen

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from by_path import load
 
-_PATH = Path(__file__).parents[2] / "tools" / "contract_matrix.py"
-_spec = importlib.util.spec_from_file_location("contract_matrix", _PATH)
-assert _spec is not None and _spec.loader is not None
-matrix = importlib.util.module_from_spec(_spec)
-sys.modules["contract_matrix"] = matrix
-_spec.loader.exec_module(matrix)
+matrix = load("contract_matrix", Path(__file__).parents[2] / "tools" / "contract_matrix.py")
 
 
 def report(folder: Path, server: str, **outcomes: str) -> str:

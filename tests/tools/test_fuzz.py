@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 from pathlib import Path
 
 import pytest
+from by_path import load
 
-FILE = Path(__file__).parents[2] / "tools" / "fuzz.py"
-spec = importlib.util.spec_from_file_location("fuzz", FILE)
-assert spec is not None and spec.loader is not None
-fuzz = importlib.util.module_from_spec(spec)
-sys.modules["fuzz"] = fuzz
-spec.loader.exec_module(fuzz)
+fuzz = load("fuzz", Path(__file__).parents[2] / "tools" / "fuzz.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from by_path import load
 
 TOOL = Path(__file__).parents[2] / "tools" / "official_client.py"
 
@@ -16,11 +16,7 @@ TOOL = Path(__file__).parents[2] / "tools" / "official_client.py"
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The tool, with commands that are only noted, and leave a Python behind."""
-    spec = importlib.util.spec_from_file_location("official_client", TOOL)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "official_client", module)
-    spec.loader.exec_module(module)
+    module = load("official_client", TOOL)
     module.commands = []
 
     def run(command: list[str], limit: float) -> None:
@@ -92,11 +88,7 @@ def test_the_cache_folder(tool: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_a_python_that_is_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    spec = importlib.util.spec_from_file_location("official_client_itself", TOOL)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "official_client_itself", module)
-    spec.loader.exec_module(module)
+    module = load("official_client_itself", TOOL)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert module.find_python(here) == sys.executable
     with pytest.raises(SystemExit, match=r"needs Python 3\.99"):

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
 import shutil
 import ssl
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from by_path import load
 
 from backendai_sdk import AsyncSession
 from backendai_sdk._transport import Transport
 from backendai_sdk.config import Config, Timeouts
 from backendai_sdk.retry import RetryPolicy
 
-
-# --import-mode=importlib gives test helpers no package: they are loaded by path.
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"wire_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[f"wire_{name}"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-manager = _load("manager")
-_load("herd")
+manager = load("wire_manager", Path(__file__).with_name("manager.py"))
+load("wire_herd", Path(__file__).with_name("herd.py"))
 
 FAST = RetryPolicy(base=0.01, cap=0.02)
 LIMITS = Timeouts(connect=2, request=5, silence=2, cleanup=2)
