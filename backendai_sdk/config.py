@@ -227,24 +227,24 @@ def profile_file() -> Path:
     """Where profiles are kept: ``backendai_sdk/config.toml`` in the user's settings folder."""
     if given := os.environ.get("BACKEND_CONFIG_FILE"):
         return Path(given)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData/Roaming")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library/Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "backendai_sdk" / "config.toml"
+    windows, others = ("APPDATA", "AppData/Roaming"), ("XDG_CONFIG_HOME", ".config")
+    return _user_folder(windows=windows, others=others) / "config.toml"
 
 
 def journal_file() -> Path:
     """Where the journal is kept unless a path is given: in the user's state folder."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-    elif sys.platform == "darwin":
+    windows, others = ("LOCALAPPDATA", "AppData/Local"), ("XDG_STATE_HOME", ".local/state")
+    return _user_folder(windows=windows, others=others) / "journal.sqlite3"
+
+
+def _user_folder(*, windows: tuple[str, str], others: tuple[str, str]) -> Path:
+    """Our folder among the user's: where a variable says, or else at a place under the home folder."""
+    if sys.platform == "darwin":
         base = Path.home() / "Library/Application Support"
     else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
-    return base / "backendai_sdk" / "journal.sqlite3"
+        variable, place = windows if sys.platform == "win32" else others
+        base = Path(os.environ.get(variable) or Path.home() / place)
+    return base / "backendai_sdk"
 
 
 _VARIABLES = {

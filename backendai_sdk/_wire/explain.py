@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import TypeAlias
 
 from backendai_sdk._wire.situation import Scheduling, Situation, read_scheduling, requested
@@ -141,40 +142,19 @@ def _told(situation: Situation, told: Scheduling) -> Iterable[PendingReason]:
 
 def _of_check(situation: Situation, name: str, message: str) -> PendingReason:
     kind = _kind(name)
+    reason = partial(PendingReason, kind=kind, message=message, source="server", name=name or None)
     match kind:
         case ReasonKind.START_TIME:
-            return PendingReason(
-                kind=kind,
-                message=message,
-                verdict=Verdict.BUSY,
-                source="server",
-                name=name,
-                until=situation.row.starts_at or None,
-            )
+            return reason(verdict=Verdict.BUSY, until=situation.row.starts_at or None)
         case ReasonKind.DEPENDENCIES:
             return _waits_for(situation, message, "server", name)
         case ReasonKind.CONCURRENCY:
-            return PendingReason(
-                kind=kind,
-                message=message,
-                verdict=Verdict.BUSY,
-                source="server",
-                name=name,
-                sessions=_refs(_counted(situation)),
-            )
+            return reason(verdict=Verdict.BUSY, sessions=_refs(_counted(situation)))
         case ReasonKind.QUOTA:
             needed, limit = requested(situation.row), _slots_in(message)
-            return PendingReason(
-                kind=kind,
-                message=message,
-                # What is needed exceeds a limit by itself, or only together with what is used now.
-                verdict=_by_limit(needed, limit),
-                source="server",
-                name=name,
-                needed=needed,
-                limit=limit,
-            )
-    return PendingReason(kind=kind, message=message, source="server", name=name or None)
+            # What is needed exceeds a limit by itself, or only together with what is used now.
+            return reason(verdict=_by_limit(needed, limit), needed=needed, limit=limit)
+    return reason()
 
 
 def _by_limit(needed: ResourceSlots | None, limit: ResourceSlots | None) -> Verdict:

@@ -75,13 +75,7 @@ def _decimal_text(size: int, bits: int) -> str:
 def parse_size(value: object, argument: str, *, bare: str = "") -> int:
     """Read a size; *bare* is the suffix of a number in a text that has none."""
     if isinstance(value, str):
-        text = value.strip().replace("_", "")
-        if not text:
-            raise InvalidArgument(
-                f"{argument}: there is no size in {value!r}; {_SIZE_HELP}", argument=argument
-            )
-        if text.startswith("-"):
-            raise InvalidArgument(f"{argument}: {value!r} is negative; {_SIZE_HELP}", argument=argument)
+        text = number_text(value, argument, "size", _SIZE_HELP)
         found = _SIZE.fullmatch(text) if len(text) <= LONGEST and text.isascii() else None
         if found is None:
             raise InvalidArgument(f"{argument}: {value!r} is not a size; {_SIZE_HELP}", argument=argument)
@@ -101,6 +95,16 @@ def parse_size(value: object, argument: str, *, bare: str = "") -> int:
             f"{argument}: {value!r} is not a whole number of bytes; {_SIZE_HELP}", argument=argument
         )
     return int(number)
+
+
+def number_text(value: str, argument: str, what: str, advice: str) -> str:
+    """The text of a number from 0 on, without what people put in and around it to read it better."""
+    text = value.strip().replace("_", "")
+    if not text:
+        raise InvalidArgument(f"{argument}: there is no {what} in {value!r}; {advice}", argument=argument)
+    if text.startswith("-"):
+        raise InvalidArgument(f"{argument}: {value!r} is negative; {advice}", argument=argument)
+    return text
 
 
 def finite(value: object, argument: str, what: str, advice: str) -> Decimal:

@@ -16,7 +16,7 @@ from typing import Self
 
 from backendai_sdk.errors import InvalidArgument, WireError
 from backendai_sdk.models._html import value_table
-from backendai_sdk.models.byte_size import LONGEST, ByteSize, finite, is_reasonable, parse_size
+from backendai_sdk.models.byte_size import LONGEST, ByteSize, finite, is_reasonable, number_text, parse_size
 
 __all__ = ["ByteSize", "ResourceSlots", "ResourcesLike", "split_resources"]
 
@@ -32,13 +32,7 @@ _COUNT_HELP = "write a number from 0 on, for example 2 or '0.5'"
 def _parse_count(value: object, argument: str) -> Decimal:
     if not isinstance(value, str):
         return finite(value, argument, "an amount", _COUNT_HELP)
-    text = value.strip().replace("_", "")
-    if not text:
-        raise InvalidArgument(
-            f"{argument}: there is no amount in {value!r}; {_COUNT_HELP}", argument=argument
-        )
-    if text.startswith("-"):
-        raise InvalidArgument(f"{argument}: {value!r} is negative; {_COUNT_HELP}", argument=argument)
+    text = number_text(value, argument, "amount", _COUNT_HELP)
     if len(text) > LONGEST or not _NUMBER.fullmatch(text):
         raise InvalidArgument(f"{argument}: {value!r} is not an amount; {_COUNT_HELP}", argument=argument)
     return Decimal(text)

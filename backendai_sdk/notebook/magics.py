@@ -20,7 +20,7 @@ from backendai_sdk import (
 )
 from backendai_sdk.notebook.arguments import USAGE, CellLine, Command, parse_cell, parse_command
 from backendai_sdk.notebook.completing import SECONDS, Question, fitting, question, remote_texts
-from backendai_sdk.notebook.phases import Phases
+from backendai_sdk.notebook.phases import starting
 from backendai_sdk.notebook.shell import Shell, brief, display
 from backendai_sdk.notebook.streaming import shown_result
 from backendai_sdk.notebook.variables import fetching_code, read_answer, sending_code
@@ -117,12 +117,8 @@ class Magics:
                     f"there is no session {name!r}; make one: %backendai use {name} --image python:3.11"
                 ) from error
             return self._used
-        phases = Phases(name)
-        try:
+        with starting(name) as phases:
             self._used = api.ensure(name, command.image, on_progress=phases, resources=command.resources)
-        except BaseException as error:
-            phases.fail(error)
-            raise
         return self._used
 
     def _destroy(self, name: str | None) -> None:

@@ -6,7 +6,8 @@ What is shown is a pure function of what has been told and when; ``Phases`` show
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Unpack
 
@@ -18,7 +19,7 @@ from backendai_sdk.notebook.shell import Area, brief
 if TYPE_CHECKING:
     from backendai_sdk import CreateOptions
 
-__all__ = ["Phases", "Step", "create", "in_html", "in_text"]
+__all__ = ["Phases", "Step", "create", "in_html", "in_text", "starting"]
 
 
 @attrs.frozen
@@ -73,13 +74,19 @@ def create(
     Raises:
         BackendAIError: as ``Session.create``.
     """
-    phases = Phases(name or image)
-    with brief("the session was given up"):
-        try:
-            return api.create(image, name=name, on_progress=phases, **options)
-        except BaseException as error:
-            phases.fail(error)
-            raise
+    with brief("the session was given up"), starting(name or image) as phases:
+        return api.create(image, name=name, on_progress=phases, **options)
+
+
+@contextmanager
+def starting(title: str) -> Iterator[Phases]:
+    """A block in which a session starts: what ends it early is shown as the reason why it will not run."""
+    phases = Phases(title)
+    try:
+        yield phases
+    except BaseException as error:
+        phases.fail(error)
+        raise
 
 
 def in_text(title: str, steps: Sequence[Step], now: float, failure: str = "") -> str:
