@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backendai_sdk._async.compute import AsyncComputeSession
     from backendai_sdk._async.events import AsyncEventStream
     from backendai_sdk._async.forward import AsyncPortForward
+    from backendai_sdk._async.images import AsyncImages
     from backendai_sdk._async.pager import AsyncPager
     from backendai_sdk._async.pty import AsyncPty
     from backendai_sdk._async.run import AsyncRun
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from backendai_sdk._sync.compute import ComputeSession
     from backendai_sdk._sync.events import EventStream
     from backendai_sdk._sync.forward import PortForward
+    from backendai_sdk._sync.images import Images
     from backendai_sdk._sync.pager import Pager
     from backendai_sdk._sync.pty import Pty
     from backendai_sdk._sync.run import Run
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from backendai_sdk.models.event import SessionEvent
     from backendai_sdk.models.explanation import Explanation, PendingReason
     from backendai_sdk.models.file import FileEntry, FileTransfer, TransferProgress
+    from backendai_sdk.models.image import ImageInfo
     from backendai_sdk.models.options import CreateOptions
     from backendai_sdk.models.outcome import DestroyOutcome
     from backendai_sdk.models.page import Page
@@ -128,6 +131,7 @@ _HOMES: dict[str, str] = {
         "_async.compute": "AsyncComputeSession",
         "_async.events": "AsyncEventStream",
         "_async.forward": "AsyncPortForward",
+        "_async.images": "AsyncImages",
         "_async.pager": "AsyncPager",
         "_async.pty": "AsyncPty",
         "_async.run": "AsyncRun",
@@ -136,6 +140,7 @@ _HOMES: dict[str, str] = {
         "_sync.compute": "ComputeSession",
         "_sync.events": "EventStream",
         "_sync.forward": "PortForward",
+        "_sync.images": "Images",
         "_sync.pager": "Pager",
         "_sync.pty": "Pty",
         "_sync.run": "Run",
@@ -160,6 +165,7 @@ _HOMES: dict[str, str] = {
         "models.event": "SessionEvent",
         "models.explanation": "Explanation PendingReason",
         "models.file": "FileEntry FileTransfer TransferProgress",
+        "models.image": "ImageInfo",
         "models.options": "CreateOptions",
         "models.outcome": "DestroyOutcome",
         "models.page": "Page",
@@ -188,6 +194,7 @@ __all__ = [
     "AsyncBackgroundTask",
     "AsyncComputeSession",
     "AsyncEventStream",
+    "AsyncImages",
     "AsyncPager",
     "AsyncPortForward",
     "AsyncPty",
@@ -225,7 +232,9 @@ __all__ = [
     "Finished",
     "GraphQLError",
     "Html",
+    "ImageInfo",
     "ImageNotFound",
+    "Images",
     "InputRequest",
     "InvalidArgument",
     "JournalError",

@@ -21,6 +21,7 @@ from backendai_sdk._async._reap import Reaper
 from backendai_sdk._async._shapes import AwaitableContext
 from backendai_sdk._async.compute import AsyncComputeSession
 from backendai_sdk._async.events import AsyncEventStream
+from backendai_sdk._async.images import AsyncImages
 from backendai_sdk._async.pager import AsyncPager
 from backendai_sdk._async.task import AsyncBackgroundTask
 from backendai_sdk._wire.creation import CreateSpec, valid_name
@@ -134,6 +135,11 @@ class AsyncSession:
     def config(self) -> Config:
         """The settings in force."""
         return self._client.config
+
+    @property
+    def images(self) -> AsyncImages:
+        """The images that sessions can be made from."""
+        return AsyncImages(self._client)
 
     def __repr__(self) -> str:
         if self._client.closed:

@@ -9,6 +9,7 @@ from backendai_sdk._async.session import AsyncSession
 from backendai_sdk._portal import PORTAL, SyncProxy, unwrap
 from backendai_sdk._sync import compute as _compute
 from backendai_sdk._sync import events as _events
+from backendai_sdk._sync import images as _images
 from backendai_sdk._sync import pager as _pager
 from backendai_sdk._sync import task as _task
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from backendai_sdk._sync.compute import ComputeSession
     from backendai_sdk._sync.events import EventStream
+    from backendai_sdk._sync.images import Images
     from backendai_sdk._sync.pager import Pager
     from backendai_sdk._sync.task import BackgroundTask
     from backendai_sdk.config import Config, EndpointType, Timeouts
@@ -119,6 +121,11 @@ class Session(SyncProxy[AsyncSession]):
     def config(self) -> Config:
         """The settings in force."""
         return self._async.config
+
+    @property
+    def images(self) -> Images:
+        """The images that sessions can be made from."""
+        return _images.Images._wrap(self._async.images)
 
     def __enter__(self) -> Self:
         PORTAL.call(self._async.__aenter__())

@@ -18,9 +18,10 @@ from .kernel import Runtime, find_runtime
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["DEFAULT_IMAGES", "MIB", "AppSpec", "Catalogue", "Image", "as_reference"]
+__all__ = ["DEFAULT_IMAGES", "MIB", "USUAL_SHMEM", "AppSpec", "Catalogue", "Image", "as_reference"]
 
 MIB: Final = 1024 * 1024
+USUAL_SHMEM: Final = 64 * MIB
 
 
 @attrs.frozen
@@ -60,7 +61,7 @@ class Image:
     aliases: tuple[str, ...] = ()
     min_cpu: int = 1
     min_mem: int = 64 * MIB
-    shmem: int = 64 * MIB  # shared memory when none is asked for; a part of `mem`
+    shmem: int = USUAL_SHMEM  # shared memory when none is asked for; a part of `mem`
     needs_pull: bool = False  # go through PULLING when a session starts
     apps: tuple[AppSpec, ...] = (_SIMPLE,)
     interpreter: str | None = None

@@ -115,6 +115,7 @@ class Release:
     # --- GraphQL ----------------------------------------------------------------------------------------
     gql_errors_null: bool = False
     gql_syntax_500: bool = False
+    image_limits_infinite: bool = False  # what has no limit is told as "Infinity", not as null
     detail_group_name_cut: bool = False
     dependencies_error: str | None = (
         None  # what telling them fails with if there are some; "" is the first's id
@@ -281,6 +282,7 @@ _26_9: Final = attrs.evolve(
     destroy_finds_dead=False,
     restart_501=True,
     dependencies_error="email",
+    image_limits_infinite=True,
     told_why_pending=False,
     unknown_task_silent=True,
     download_get_gone=True,

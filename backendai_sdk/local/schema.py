@@ -23,6 +23,7 @@ from .views import (
     container_view,
     group_view,
     image_view,
+    no_such_image,
     session_view,
 )
 
@@ -269,14 +270,15 @@ def _images(
     is_operation: bool | None = None,  # noqa: ARG001 - all images here are of one kind
 ) -> list[dict[str, Any]]:
     state = _context(info).state
-    return [image_view(image, state) for image in state.images if is_installed is not False]
+    views = [image_view(image, state) for image in state.images]
+    return [view for view in views if is_installed is None or view["installed"] is is_installed]
 
 
 def _image(_root: object, info: Info, reference: str, architecture: str = "x86_64") -> dict[str, Any]:  # noqa: ARG001
     state = _context(info).state
     image = state.images.find(reference)
     if image is None:
-        raise GraphQLError(f"No such environment image. (Unknown image reference: {reference})")
+        raise no_such_image(reference, state.release)
     return image_view(image, state)
 
 

@@ -6,12 +6,14 @@ is asked for (so that what costs or fails is done only then).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 from graphql import GraphQLError
 
 from . import slots
+from .images import MIB, USUAL_SHMEM, Image, as_reference
 from .minilang import Member
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .accounts import Account
-    from .images import Image
     from .minilang import Getter
     from .records import KernelRecord, SessionRecord
+    from .releases import Release
     from .scheduler import Agent
     from .server import ServerState
 
@@ -33,6 +35,7 @@ __all__ = [
     "container_view",
     "group_view",
     "image_view",
+    "no_such_image",
     "session_view",
 ]
 
@@ -164,11 +167,29 @@ def container_view(session: SessionRecord, kernel: KernelRecord, state: ServerSt
     }
 
 
+def _size_text(size: int) -> str:
+    """A size as labels of images have it: ``256m``."""
+    return str(size) if size % MIB else f"{size // MIB}m"
+
+
 def image_view(image: Image, state: ServerState) -> dict[str, Any]:
+    min_mem = _size_text(image.min_mem)
+    unlimited = "Infinity" if state.release.image_limits_infinite else None
     limits = [
-        {"key": "cpu", "min": str(image.min_cpu), "max": "Infinity"},
-        {"key": "mem", "min": str(image.min_mem), "max": "Infinity"},
+        {"key": "cpu", "min": str(image.min_cpu), "max": unlimited},
+        {"key": "mem", "min": min_mem, "max": unlimited},
     ]
+    digest = f"sha256:{hashlib.sha256(image.canonical.encode()).hexdigest()}"
+    labels = {
+        "ai.backend.features": "query batch uid-match user-input",
+        "ai.backend.resource.min.cpu": str(image.min_cpu),
+        "ai.backend.resource.min.mem": min_mem,
+        "ai.backend.role": "COMPUTE",
+        "ai.backend.service-ports": ",".join(f"{app.name}:{app.protocol}:{app.port}" for app in image.apps),
+        **dict(image.labels),
+    }
+    if image.shmem != USUAL_SHMEM:
+        labels["ai.backend.resource.preferred.shmem"] = _size_text(image.shmem)
     return {
         "id": None,
         "name": image.name,
@@ -177,19 +198,26 @@ def image_view(image: Image, state: ServerState) -> dict[str, Any]:
         "registry": image.registry,
         "architecture": image.architecture,
         "is_local": False,
-        "digest": "",
-        "labels": [
-            {"key": "ai.backend.resource.preferred.shmem", "value": str(image.shmem)},
-            *({"key": key, "value": value} for key, value in image.labels),
-        ],
+        "digest": digest,
+        "labels": [{"key": key, "value": value} for key, value in labels.items()],
         "aliases": list(image.aliases),
         "size_bytes": 0,
         "resource_limits": limits,
         "supported_accelerators": [name for name in state.agents.slot_types if "." in name] or [""],
         "installed": not image.needs_pull,
         "installed_agents": [] if image.needs_pull else [agent.id for agent in state.agents.agents],
-        "hash": "",
+        "hash": digest,
     }
+
+
+def no_such_image(reference: str, release: Release) -> GraphQLError:
+    """What a release says of an image that it does not know."""
+    message = "No such environment image."
+    if release.entity_not_found:
+        return GraphQLError(message, extensions={"code": "image_read_not-found"})
+    return GraphQLError(
+        f"{message} (Unknown image references: ref:'{as_reference(reference)}', alias:'{reference}')"
+    )
 
 
 def account_view(account: Account, state: ServerState) -> dict[str, Any]:

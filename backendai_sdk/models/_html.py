@@ -43,7 +43,7 @@ def _fields(row: object) -> Mapping[str, object]:
     kind = type(row)
     if not attrs.has(kind):
         return {"value": row}
-    shown = {a.name: getattr(row, a.name) for a in attrs.fields(kind)}
+    shown = {a.name: getattr(row, a.name) for a in attrs.fields(kind) if a.repr}
     # `extra` and its like: shown only if there is something in them.
     return {k: v for k, v in shown.items() if v is not UNSET and not (isinstance(v, Mapping) and not v)}
 

@@ -54,6 +54,17 @@ EXPLAINED: tuple[Explanation, ...] = (
     Explanation(
         "gql-11", "data[0].message", "the words are the same; the hint names a query that this schema has not"
     ),
+    Explanation(
+        "images-01 images-02 32-gql-images 32b-gql-image",
+        "data.image*.labels*",
+        "labels are the image's own and in no order; there are the same here",
+    ),
+    Explanation(
+        "32-gql-images 32b-gql-image",
+        "data.image*.supported_accelerators*",
+        "that cluster's images were for any accelerator, and this one has none",
+    ),
+    Explanation("32-gql-images", "data.images.made/python", "somebody had made that image of a session"),
     # --- what is not gathered or does not exist here -----------------------------------------------------
     Explanation(
         "create-11 create-12 quota-07 cluster-05 cluster-16 docker-54 app-16 commit-08",

@@ -69,6 +69,11 @@ def _rows(answer: dict[str, Any]) -> bool:
     )
 
 
+def _images(answer: dict[str, Any]) -> bool:
+    data = answer.get("data") or {}
+    return bool(data.get("images") or data.get("image"))
+
+
 _NAME = r"(?!_/)[^/]+"
 _SESSION = rf"/session/{_NAME}"
 _LATER = "the SDK has no such call yet"
@@ -87,6 +92,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("done", lambda c: any(_ok(*what, 204)(c) for what in _DONE)),
     Kind("events", _ok("GET", "/events/session")),
     Kind("sessions", _graphql(_rows)),
+    Kind("images", _graphql(_images)),
     Kind("refused query", _graphql(lambda answer: bool(answer.get("errors")))),
     Kind("commit status", _ok("GET", f"{_SESSION}/commit")),
     Kind("commit begun", _ok("POST", f"{_SESSION}/commit", 201)),
@@ -105,7 +111,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "other query",
-        _graphql(lambda answer: not answer.get("errors") and not _rows(answer)),
+        _graphql(lambda answer: not answer.get("errors") and not _rows(answer) and not _images(answer)),
         "types that the SDK does not ask for, and a look-up that it does by listing",
     ),
     Kind(

@@ -98,6 +98,25 @@ _IMAGE_23 = Image(tag="3.9-ubuntu20.04", min_mem=256 * MIB)
 _IMAGE_26 = Image(tag="3.9-ubuntu20.04")
 _SLIM_23 = Image(tag="3.11-slim", min_mem=256 * MIB, aliases=("python:slim",))
 _SLIM_26 = Image(tag="3.11-slim", aliases=("python:slim",))
+_LABELS = (
+    ("ai.backend.kernelspec", "1"),
+    ("ai.backend.envs.corecount", "OPENBLAS_NUM_THREADS,OMP_NUM_THREADS,NPROC"),
+    ("ai.backend.base-distro", "ubuntu20.04"),
+    ("ai.backend.runtime-type", "python"),
+    ("ai.backend.runtime-path", "/usr/bin/python3"),
+)
+
+
+_OFFERED = [
+    Image(tag=tag, min_mem=256 * MIB, aliases=aliases, labels=_LABELS)
+    for tag, aliases in (
+        ("3.9-ubuntu20.04", ("python", "python3", "python:3.9-ubuntu20.04")),
+        ("3.11-debian12", ("python:3.11",)),
+        ("3.11-slim", ("python:slim",)),
+    )
+]
+
+
 _SMALL = Agent("i-local-docker", cpu=2, mem="23g", accelerators={})
 _COMMON_23: Mapping[str, Any] = {"images": [_IMAGE_23], "agents": [_SMALL], "idle_timeout": 0}
 _COMMON_26: Mapping[str, Any] = {
@@ -112,6 +131,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name="auth", release="23.9.10", claims=_family("auth"), options=_COMMON_23),
     Scenario(name="errors", release="23.9.10", claims=_family("errors"), options=_COMMON_23),
     Scenario(name="gql", release="23.9.10", claims=_family("gql"), options=_COMMON_23),
+    Scenario(
+        name="images",
+        release="23.9.10",
+        claims=_family("images"),
+        options={**_COMMON_23, "images": _OFFERED},
+    ),
     Scenario(
         name="create, before anything is scheduled",
         release="23.9.10",
@@ -223,9 +248,15 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="listing",
         release="26.9.6",
-        claims=_numbers("3"),
+        claims=_numbers("3[01]"),
         options=_COMMON_26,
         before={"30-gql-compute_session_list": _one_ended_one_running},
+    ),
+    Scenario(
+        name="images",
+        release="26.9.6",
+        claims=_numbers("32"),
+        options={**_COMMON_26, "images": [*_OFFERED[1:], _OFFERED[0]]},
     ),
     Scenario(
         name="WebSocket",

@@ -17,6 +17,7 @@ from backendai_sdk import (
     AsyncBackgroundTask,
     AsyncComputeSession,
     AsyncEventStream,
+    AsyncImages,
     AsyncPager,
     AsyncPortForward,
     AsyncPty,
@@ -36,6 +37,8 @@ from backendai_sdk import (
     FileEntry,
     FileTransfer,
     Html,
+    ImageInfo,
+    Images,
     InputRequest,
     LocalCluster,
     Page,
@@ -122,6 +125,9 @@ async def asynchronous() -> None:
 
 
 async def asynchronous_apps(api: AsyncSession, cs: AsyncComputeSession) -> None:
+    assert_type(api.images, AsyncImages)
+    assert_type(await api.images.list(installed=True), Page[ImageInfo])
+    assert_type(await api.images.get("x", architecture="x86_64"), ImageInfo)
     assert_type(cs.stream_logs(interval=1), AsyncIterator[str])
     assert_type(await cs.complete("x", row=0, col=1), Completions)
     assert_type(await cs.apps(), Sequence[App])
@@ -207,6 +213,9 @@ def files(entry: FileEntry, done: FileTransfer) -> None:
 
 
 def blocking_apps(api: Session, cs: ComputeSession) -> None:
+    assert_type(api.images, Images)
+    assert_type(api.images.list(installed=True), Page[ImageInfo])
+    assert_type(api.images.get("x", architecture="x86_64"), ImageInfo)
     assert_type(cs.stream_logs(interval=1), Iterator[str])
     assert_type(cs.complete("x", row=0, col=1), Completions)
     assert_type(cs.apps(), Sequence[App])

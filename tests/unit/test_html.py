@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backendai_sdk.enums import SessionStatus
 from backendai_sdk.models._html import rows_table, value_table
+from backendai_sdk.models.image import ImageInfo
 from backendai_sdk.models.page import Page
 from backendai_sdk.models.session import SessionInfo
 from backendai_sdk.models.slots import ResourceSlots
@@ -87,6 +88,22 @@ def test_other_pages(page, said, rows):
 def test_resources():
     html = ResourceSlots("cpu=2 mem=1g cuda.shares=0.5")._repr_html_()
     assert cells(html) == [["cpu", "2"], ["mem", "1g"], ["cuda.shares", "0.5"]]
+
+
+def test_images():
+    least = ResourceSlots("cpu=1 mem=256m")
+    image = ImageInfo(reference="r/<i>:t", aliases=("i", "i:t"), min_resources=least, labels={"role": "<b>"})
+    shown = cells(image._repr_html_())
+    assert caption(image._repr_html_()) == "Image r/<i>:t"
+    assert shown == [
+        ["reference", "r/<i>:t"],
+        ["aliases", "i, i:t"],
+        ["min_resources", "cpu=1 mem=256m"],
+        ["labels[role]", "<b>"],
+    ]
+    head, row = cells(Page(items=(image,), total_count=1)._repr_html_())
+    assert "labels" not in head, "they would fill the table"
+    assert dict(zip(head, row, strict=True))["min_resources"] == "cpu=1 mem=256m"
 
 
 @given(written, written, written)

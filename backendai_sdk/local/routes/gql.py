@@ -66,6 +66,8 @@ def _formatted(errors: list[GraphQLError] | None) -> list[dict[str, Any]] | None
             item["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
         if error.path:
             item["path"] = list(error.path)
+        if error.extensions:
+            item["extensions"] = error.extensions
         shown.append(item)
     return shown
 
