@@ -92,6 +92,12 @@ async def match(case: Case) -> None:
     assert case.cs.name in [row.name for row in await case.api.match(case.cs.name[:-1])]
 
 
+@call("AsyncImages.list", "AsyncImages.get")
+async def images(case: Case) -> None:
+    (image,) = [image for image in await case.api.images.list() if "python" in image.aliases]
+    assert image == await case.api.images.get("python")
+
+
 @call("AsyncSession.create", "AsyncSession.close", core=True)
 async def create_and_keep(case: Case) -> None:
     case.held.append(await case.api.create("python", name=case.name))

@@ -21,6 +21,7 @@ from chaos_troubles import CANCELLED, FEW, TROUBLES, Trouble
 
 from backendai_sdk import (
     AsyncComputeSession,
+    AsyncImages,
     AsyncSession,
     BackendAIError,
     LocalCluster,
@@ -232,7 +233,7 @@ def test_every_call_is_here() -> None:
     skipped = {"AsyncSession.local", "AsyncSession.config", "AsyncSession.reap", "AsyncComputeSession.detach"}
     public = {
         f"{owner.__name__}.{name}"
-        for owner in (AsyncSession, AsyncComputeSession)
+        for owner in (AsyncSession, AsyncComputeSession, AsyncImages)
         for name, value in vars(owner).items()
         if not name.startswith("_") and not isinstance(value, property)
     }
