@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, ClassVar
 
@@ -66,6 +66,7 @@ class AsyncBackgroundTask:
 
         Raises:
             NotFound, ServerError: the server does not know the task (any more).
+            TransportError: the stream could not be opened.
             StreamInterrupted: the stream was cut and could not be opened again.
         """
         async with aclosing(self._reports()) as reports:
@@ -75,12 +76,18 @@ class AsyncBackgroundTask:
     async def _reports(self) -> AsyncGenerator[TaskProgress, None]:
         failures = 0
         opened = False
+
+        def on_open() -> None:
+            nonlocal opened
+            opened = True
+
         last = TaskProgress(task_id=self._id, status=TaskStatus.UPDATED)
         while True:
             try:
-                async with aclosing(self._read()) as reports:
+                # The first opening is tried several times by the client; opening again what was cut is ours.
+                async with aclosing(self._read(on_open, repeat=not opened)) as reports:
                     async for report in reports:
-                        failures, opened = 0, True
+                        failures = 0
                         # The report of the end does not say again how far it got.
                         last = (
                             report
@@ -92,8 +99,7 @@ class AsyncBackgroundTask:
                             return
                 cut: BackendAIError = StreamInterrupted("the server ended the stream")
             except (TransportError, ServerError) as exc:
-                # Servers of 23.09 say 500 for a task that they do not know.
-                if isinstance(exc, ServerError) and not opened:
+                if not opened:
                     raise
                 cut = exc
             failures += 1
@@ -138,8 +144,8 @@ class AsyncBackgroundTask:
             )
         return last
 
-    async def _read(self) -> AsyncGenerator[TaskProgress, None]:
-        """One stream, until the server ends it."""
+    async def _read(self, on_open: Callable[[], None], *, repeat: bool) -> AsyncGenerator[TaskProgress, None]:
+        """One stream, until the server ends it; *on_open* is called when it has accepted it."""
         request = Request(
             method="GET",
             path="/events/background-task",
@@ -148,7 +154,8 @@ class AsyncBackgroundTask:
             idempotent=True,
         )
         decoder = SSEDecoder()
-        async with self._client.stream(request) as body:
+        async with self._client.stream(request, repeat=repeat) as body:
+            on_open()
             async for chunk in body:
                 for event in decoder.feed(chunk):
                     if event.name == END_MARKER:

@@ -36,6 +36,7 @@ class BackgroundTask(SyncProxy[AsyncBackgroundTask]):
 
         Raises:
             NotFound, ServerError: the server does not know the task (any more).
+            TransportError: the stream could not be opened.
             StreamInterrupted: the stream was cut and could not be opened again.
         """
         return PORTAL.iterate(self._async.__aiter__())

@@ -15,12 +15,16 @@ from backendai_sdk import (
     LocalCluster,
     NotFound,
     NotSupported,
+    RetryPolicy,
     ServerError,
+    ServiceUnavailable,
     SessionNotReady,
     SessionTimeout,
     TaskProgress,
     TaskStatus,
+    TransportError,
 )
+from backendai_sdk.local.faults import Cut, ErrorStatus, Reset
 
 RELEASES = pytest.mark.parametrize("release", ["23.09", "24.03", "25.19", "26.8", "26.9"])
 
@@ -131,3 +135,27 @@ async def test_two_may_follow_one_task(way: str, api: Any) -> None:
         same = api.background_task(task.id)
         one, two = await asyncio.gather(task.wait(timeout=20), same.wait(timeout=20))
         assert one.status == two.status == "done"
+
+
+async def test_what_cannot_be_opened_is_tried_as_often_as_any_request(
+    api: Any, cluster: LocalCluster
+) -> None:
+    task = api.background_task("00000000-0000-0000-0000-00000000abcd")
+    with (
+        cluster.faults.add(ErrorStatus(503), "GET /events/background-task") as away,
+        pytest.raises(ServiceUnavailable),
+    ):
+        await task.wait(timeout=60)
+    assert len(away.hits) == RetryPolicy().max_attempts
+    with (
+        cluster.faults.add(Reset(), "GET /events/background-task") as away,
+        pytest.raises(TransportError),
+    ):
+        await task.wait(timeout=60)
+    assert len(away.hits) == RetryPolicy().max_attempts
+    # What is cut before it has told anything is opened again.
+    async with api.create("python") as cs:
+        made = await cs.commit()
+        with cluster.faults.add(Cut(0), "GET /events/background-task", times=2) as cut:
+            assert (await made.wait(timeout=60)).status == "done"
+        assert len(cut.hits) == 2
