@@ -228,7 +228,7 @@ class APIError(BackendAIError):
         agent_details: what an agent said, or ``None``.
         method, path: the request.
         body: the whole answer, decoded.
-        attempts: the errors of earlier attempts.
+        attempts: the errors of all attempts, the last one included.
     """
 
     def __init__(
