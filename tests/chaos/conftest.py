@@ -19,6 +19,35 @@ for _name, _file in (
 ):
     load(_name, Path(__file__).parent / _file)
 
+# What blocking calls other than the core ones meet without `--whole-table`.
+OFTEN = {"nothing", "reset", "half-open", "lost reply"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--whole-table",
+        action="store_true",
+        help="blocking calls under every trouble, not only where they may differ from the async ones",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The option is unknown when this file is met only during collection: then nobody has given it.
+    if config.getoption("whole_table", default=False):
+        return
+    left_out = [item for item in items if _is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    """Whether the async twin of a test is enough: both go through the same core."""
+    if not isinstance(item, pytest.Function) or item.originalname != "test_it_ends_well_blocking":
+        return False
+    call, trouble = item.callspec.params["call"], item.callspec.params["trouble"]
+    return call.few or trouble.rare or not (call.core or trouble.name in OFTEN)
+
 
 @pytest.fixture
 def cluster() -> Iterator[LocalCluster]:

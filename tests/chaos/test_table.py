@@ -95,32 +95,26 @@ async def running(cluster: LocalCluster, *, own: bool) -> str:
     return cs.id
 
 
-@pytest.mark.parametrize(
-    ("call", "trouble"),
-    [
+def rows() -> list[Any]:
+    """Each call with each trouble that it has to bear."""
+    return [
         pytest.param(call, trouble, id=f"{call.name}-{trouble.name}".replace(" ", "_"))
         for call in CALLS
         for trouble in TROUBLES
         if (trouble.name in FEW if call.few else call.core or not trouble.rare)
-    ],
-)
+    ]
+
+
+@pytest.mark.parametrize(("call", "trouble"), rows())
 async def test_it_ends_well(call: Call, trouble: Trouble, cluster: LocalCluster, tmp_path: Path) -> None:
     await endure(call, trouble, cluster, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("call", "trouble"),
-    [
-        pytest.param(call, trouble, id=f"{call.name}-{trouble.name}".replace(" ", "_"))
-        for call in CALLS
-        for trouble in TROUBLES
-        if not (call.few or trouble.rare) and (call.core or trouble in CANCELLED)
-    ],
-)
+@pytest.mark.parametrize(("call", "trouble"), rows())
 async def test_it_ends_well_blocking(
     call: Call, trouble: Trouble, cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    """The same program on the generated classes, each call in a thread."""
+    """The same program on the generated classes, each call in a thread; a part of it without ``--whole-table``."""
     await endure(call, trouble, cluster, tmp_path, blocking=True)
 
 
