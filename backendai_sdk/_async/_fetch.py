@@ -124,7 +124,8 @@ async def fetch_pieces(
     Raises:
         FileTransferError: it was changed meanwhile, a piece was damaged, or the session cannot do it.
     """
-    mark = f".backendai-{token()}"
+    own = token()
+    mark = f".backendai-{own}"
     offset, version, drop = 0, None, list[str]()
 
     async def take(batch: Sequence[Sink]) -> None:
@@ -135,10 +136,18 @@ async def fetch_pieces(
         while True:
             first = offset // PIECE
             names = [f"{mark}.{first + number:06d}" for number in range(WINDOW)]
+            # Its files are called as the pieces are, so that they are removed with them.
             job = Job(
-                "split", source=path, offset=offset, piece=PIECE, names=names, version=version, drop=drop
+                "split",
+                mark=own,
+                source=path,
+                offset=offset,
+                piece=PIECE,
+                names=names,
+                version=version,
+                drop=drop,
             )
-            answer = await run_job(session, job, file=path, size=WINDOW * PIECE)
+            answer = await run_job(session, job, file=path, size=WINDOW * PIECE, cleans=False)
             pieces, version, size = _split(answer, path)
             sinks = []
             for name, length, digest in pieces:

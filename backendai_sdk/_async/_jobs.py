@@ -15,16 +15,19 @@ from backendai_sdk._log import logger
 from backendai_sdk._wire.files import upload_request
 from backendai_sdk._wire.job import NO_PYTHON, Job
 from backendai_sdk.errors import (
+    APIError,
     BackendAIError,
     FileExists,
     FileTransferError,
     RemoteFileNotFound,
     ServerError,
     SessionNotFound,
+    SessionNotReady,
 )
 
 if TYPE_CHECKING:
     from backendai_sdk._async.compute import AsyncComputeSession
+    from backendai_sdk.models.run import ExecutionResult
 
 __all__ = ["clean", "explained", "patience", "run_job"]
 
@@ -53,26 +56,29 @@ async def explained(session: AsyncComputeSession) -> AsyncIterator[None]:
         raise
 
 
-async def run_job(session: AsyncComputeSession, job: Job, *, file: str, size: int = 0) -> dict[str, object]:
+async def run_job(
+    session: AsyncComputeSession, job: Job, *, file: str, size: int = 0, cleans: bool = True
+) -> dict[str, object]:
     """Do *job* in the session.
 
     Args:
         file: what it is about, for errors.
         size: how many bytes it handles, for its time limit.
+        cleans: whether the files of a job that may never have begun are removed here; else the caller does it.
 
     Raises:
         FileTransferError: the session refused, or cannot do it at all.
         SessionNotReady: the session does not run.
     """
-    await session._client.send(upload_request(session.id, job.parts, timeout=None))
     try:
-        result = await session.execute_batch(
-            exec=job.command, timeout=_JOB_SECONDS + size / _JOB_BYTES_PER_SECOND
-        )
-    except ServerError as exc:
-        raise _error(
-            session, FileTransferError, f"{file!r}: the session cannot run commands: {WAY_OUT}", file
-        ) from exc
+        await session._client.send(upload_request(session.id, job.parts, timeout=None))
+        result = await _run(session, job, file=file, seconds=_JOB_SECONDS + size / _JOB_BYTES_PER_SECOND)
+    except (APIError, FileTransferError, SessionNotReady):
+        raise  # the server, or the session, has said why: there is nothing to remove, or no way to do it
+    except BaseException:
+        if cleans:
+            await clean(session, job.files)
+        raise
     answer = job.answer(result.stdout)
     if answer is None:
         if result.exit_code == NO_PYTHON:
@@ -85,6 +91,15 @@ async def run_job(session: AsyncComputeSession, job: Job, *, file: str, size: in
         case {"refused": str(kind), "said": str(said)}:
             raise _refused(session, kind, said, file)
     return answer
+
+
+async def _run(session: AsyncComputeSession, job: Job, *, file: str, seconds: float) -> ExecutionResult:
+    try:
+        return await session.execute_batch(exec=job.command, timeout=seconds)
+    except ServerError as exc:
+        raise _error(
+            session, FileTransferError, f"{file!r}: the session cannot run commands: {WAY_OUT}", file
+        ) from exc
 
 
 def _refused(session: AsyncComputeSession, kind: str, said: str, file: str) -> FileTransferError:
@@ -120,7 +135,7 @@ async def clean(session: AsyncComputeSession, names: Sequence[str]) -> None:
     try:
         await tidy(
             session._client,
-            run_job(session, Job("clean", names=list(names)), file=names[0]),
+            run_job(session, Job("clean", names=list(names)), file=names[0], cleans=False),
             what=f"the pieces in {session.name} could not be removed",
             session=session.info,
         )

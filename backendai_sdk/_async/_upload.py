@@ -233,10 +233,14 @@ async def _send_pieces(
     session: AsyncComputeSession, cut: CutOut, target: str, size: int, *, overwrite: bool, meter: Meter
 ) -> None:
     """Carry one large file in pieces, and have the session put them together."""
-    mark = f".backendai-{token()}"
+    name = token()
+    mark = f".backendai-{name}"
     temporary = posixpath.join(posixpath.dirname(target), f"{mark}.whole")
     place = {"target": target, "temporary": temporary, "size": size, "overwrite": overwrite}
-    await run_job(session, Job("prepare", **place), file=target)
+
+    async def do(task: str, *, bytes: int = 0, **more: object) -> None:
+        # Its files are called as the pieces are, so that they are removed with them.
+        await run_job(session, Job(task, mark=name, **place, **more), file=target, size=bytes, cleans=False)
 
     async def send(batch: list[Slice]) -> None:
         await _send(session, batch)
@@ -246,16 +250,19 @@ async def _send_pieces(
         for number, (offset, length) in enumerate(piece_sizes(size)):
             yield cut(f"{mark}.{number:06d}", offset, length)
 
+    prepared = False
     try:
+        await do("prepare")
+        prepared = True
         left, offset = pieces(), 0
         while window := list(islice(left, WINDOW)):
             await side_by_side(batches(window, lambda piece: piece.size), send)
             length = sum(piece.size for piece in window)
             sums = await asyncio.to_thread(lambda: [[p.filename, p.size, p.digest] for p in window])
             last = offset + length == size
-            job = Job("join", **place, pieces=sums, offset=offset, last=last)
-            await run_job(session, job, file=target, size=length)
+            await do("join", bytes=length, pieces=sums, offset=offset, last=last)
             offset += length
-    except BaseException:
-        await clean(session, [temporary, f"{mark}.*"])
+    except BaseException as exc:
+        if prepared or not isinstance(exc, FileTransferError):  # a refusal leaves nothing
+            await clean(session, [temporary, f"{mark}.*"])
         raise

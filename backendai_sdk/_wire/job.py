@@ -28,18 +28,29 @@ def _program() -> bytes:
 
 
 class Job:
-    """One run of the program."""
+    """One run of the program.
 
-    def __init__(self, task: str, **arguments: object) -> None:
-        self._token = token()
+    Args:
+        task: what it is to do, the name of a function of the program.
+        mark: what its files are called; jobs that come one after the other may share it.
+        arguments: what the task needs.
+    """
+
+    def __init__(self, task: str, *, mark: str | None = None, **arguments: object) -> None:
+        self._token = mark or token()
         self._job = {"task": task, **arguments}
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """The names of what is uploaded."""
+        return self._name("py"), self._name("json")
 
     @property
     def parts(self) -> tuple[FilePart, FilePart]:
         """What must be uploaded before the command runs; the program removes it."""
-        job = json.dumps(self._job).encode()
-        return FilePart(filename=self._name("py"), data=_program()), FilePart(
-            filename=self._name("json"), data=job
+        program, job = self.files
+        return FilePart(filename=program, data=_program()), FilePart(
+            filename=job, data=json.dumps(self._job).encode()
         )
 
     @property
@@ -48,7 +59,7 @@ class Job:
         run = f'exec "$p" -I {self._name("py")} {self._token}'
         return (
             f'for p in {_PYTHONS}; do if command -v "$p" >/dev/null 2>&1; then {run}; fi; done; '
-            f"rm -f {self._name('py')} {self._name('json')}; exit {NO_PYTHON}"
+            f"rm -f {' '.join(self.files)}; exit {NO_PYTHON}"
         )
 
     def answer(self, stdout: str) -> dict[str, object] | None:

@@ -190,6 +190,61 @@ async def test_download(cs: AsyncComputeSession, how: How, tmp_path: Path) -> No
     assert await everywhere(download, how, after) > 1
 
 
+LARGE = bytes(range(256)) * 6000  # 1.5 MiB: travels in pieces, which code in the session puts together
+
+
+async def tidy(cs: AsyncComputeSession, made: Attempt, *names: str) -> None:
+    """The session can be used, and has those files: no pieces, and nothing of a job in it."""
+    assert (await cs.execute("print(x)", timeout=15)).stdout == "41\n", f"suspension {made.number}"
+    found = {entry.name for entry in await cs.list_files(recursive=True)}
+    assert found <= set(names), f"suspension {made.number}"
+    assert made.reached or found == set(names)
+
+
+async def test_large_upload(cs: AsyncComputeSession, how: How, tmp_path: Path) -> None:
+    (tmp_path / "large.bin").write_bytes(LARGE)
+
+    async def upload() -> None:
+        await cs.upload(tmp_path / "large.bin", overwrite=True)
+
+    async def after(made: Attempt) -> None:
+        await tidy(cs, made, "large.bin")
+        told = await cs.execute(
+            "import os.path; print(os.path.exists('large.bin') and os.path.getsize('large.bin'))"
+        )
+        assert told.stdout.strip() in {"False", str(len(LARGE))}, "all of it, or nothing"
+
+    assert await everywhere(upload, how, after) > 3
+
+
+async def test_large_download(cs: AsyncComputeSession, how: How, tmp_path: Path) -> None:
+    await cs.write_file("large.bin", LARGE)
+
+    async def download() -> None:
+        await cs.download("large.bin", to=tmp_path, overwrite=True)
+
+    async def after(made: Attempt) -> None:
+        await tidy(cs, made, "large.bin")
+        found = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        assert found in ({}, {"large.bin": LARGE}), f"suspension {made.number}: {list(found)}"
+        assert found or made.reached
+
+    assert await everywhere(download, how, after) > 3
+
+
+async def test_remove(cs: AsyncComputeSession, how: How) -> None:
+    await cs.write_file("here.txt", "here")
+
+    async def remove() -> None:
+        await cs.remove("here.txt")
+
+    async def after(made: Attempt) -> None:
+        await tidy(cs, made, *(["here.txt"] if made.reached else []))
+        await cs.write_file("here.txt", "here")
+
+    assert await everywhere(remove, how, after) > 1
+
+
 async def test_stream_events(cs: AsyncComputeSession, how: How) -> None:
     async def listen() -> None:
         async with cs.stream_events() as events:
