@@ -12,18 +12,16 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .program import Program
-
-# How long the code may take to notice an interrupt before it is sent again. Few: code may handle signals itself.
-_INSIST = (0.2, 0.5, 1.0)
 
 
 class Interpreter:
     """A living interpreter. Its program is owned, and ended, by the kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, insist: Sequence[float] = ()) -> None:
+        self._insist_after = insist
         self._program: Program | None = None
         self._numbers = count(1)
         self._current = 0
@@ -39,9 +37,14 @@ class Interpreter:
         cls,
         spawn: Callable[[list[str], Callable[[dict[str, Any]], None]], Awaitable[Program]],
         argv: list[str],
+        *,
+        insist: Sequence[float] = (),
     ) -> Self:
-        """Starts the process and waits until it takes commands. OSError if it does not come up."""
-        self = cls()
+        """Starts the process and waits until it takes commands. OSError if it does not come up.
+
+        `insist` is how long the code may take to notice an interrupt before it is sent again, in seconds, each time.
+        """
+        self = cls(insist)
         ready = self._answer = asyncio.get_running_loop().create_future()
         self._program = program = await spawn(argv, self._receive)
         try:
@@ -90,7 +93,7 @@ class Interpreter:
             self._insisting = asyncio.create_task(self._insist(program))
 
     async def _insist(self, program: Program) -> None:
-        for pause in _INSIST:
+        for pause in self._insist_after:
             try:
                 async with asyncio.timeout(pause):
                     await self._heard.wait()

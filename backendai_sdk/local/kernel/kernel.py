@@ -190,6 +190,7 @@ class Kernel:
                     self._interpreter = await Interpreter.start(
                         lambda argv, on_answer: self._spawn(argv, self._emit, on_answer),
                         self._runtime.argv(self._memory_limit),
+                        insist=self._runtime.insist,
                     )
             return self._interpreter
 

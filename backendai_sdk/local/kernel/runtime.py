@@ -43,6 +43,12 @@ class Runtime:
         names = {"python": self.python, "python3": self.python}
         return names if self.kind == "python" else {**names, self.kind: self.path}
 
+    @property
+    def insist(self) -> tuple[float, ...]:
+        """How long code may take to notice an interrupt before it is sent again. Few: it may handle signals itself."""
+        # A second one ends a node that is just leaving the code for the first: it comes only when that is surely lost.
+        return (3.0, 3.0) if self.kind == "node" else (0.2, 0.5, 1.0)
+
     def argv(self, memory_limit: int | None) -> list[str]:
         """The command of the process that takes commands. `memory_limit` is in bytes."""
         limit = str(memory_limit or 0)
