@@ -14,7 +14,7 @@ from backendai_sdk._async._jobs import clean, patience, run_job
 from backendai_sdk._async._side_by_side import side_by_side
 from backendai_sdk._disk.unpack import Sink, Spool, Taken
 from backendai_sdk._wire.files import download_request
-from backendai_sdk._wire.job import Job, token
+from backendai_sdk._wire.job import Job, prefix, token
 from backendai_sdk._wire.multipart import BLOCK
 from backendai_sdk._wire.pieces import PIECE, WINDOW, downloads
 from backendai_sdk._wire.scalars import excerpt
@@ -124,8 +124,8 @@ async def fetch_pieces(
     Raises:
         FileTransferError: it was changed meanwhile, a piece was damaged, or the session cannot do it.
     """
-    own = token()
-    mark = f".backendai-{own}"
+    mark = token()
+    begin = prefix(mark)
     offset, version, drop = 0, None, list[str]()
 
     async def take(batch: Sequence[Sink]) -> None:
@@ -135,11 +135,11 @@ async def fetch_pieces(
     try:
         while True:
             first = offset // PIECE
-            names = [f"{mark}.{first + number:06d}" for number in range(WINDOW)]
+            names = [f"{begin}.{first + number:06d}" for number in range(WINDOW)]
             # Its files are called as the pieces are, so that they are removed with them.
             job = Job(
                 "split",
-                mark=own,
+                mark=mark,
                 source=path,
                 offset=offset,
                 piece=PIECE,
@@ -158,7 +158,7 @@ async def fetch_pieces(
             if offset >= size or not pieces:
                 break
     finally:
-        await clean(session, [f"{mark}.*"])
+        await clean(session, [f"{begin}.*"])
     if offset != size:
         raise FileTransferError(f"{path!r} in the session was changed while it was read", file=path)
     return size

@@ -22,7 +22,7 @@ from backendai_sdk._async._side_by_side import side_by_side
 from backendai_sdk._disk.slices import BytesSlice, FileSlice, Slice, identity
 from backendai_sdk._disk.sources import Source, Sources
 from backendai_sdk._wire.files import upload_request
-from backendai_sdk._wire.job import Job, token
+from backendai_sdk._wire.job import Job, prefix, token
 from backendai_sdk._wire.paths import remote_path, upload_name
 from backendai_sdk._wire.pieces import MAX_UPLOAD, WINDOW, batches, piece_sizes
 from backendai_sdk._wire.versions import tells_upload_failures
@@ -233,14 +233,14 @@ async def _send_pieces(
     session: AsyncComputeSession, cut: CutOut, target: str, size: int, *, overwrite: bool, meter: Meter
 ) -> None:
     """Carry one large file in pieces, and have the session put them together."""
-    name = token()
-    mark = f".backendai-{name}"
-    temporary = posixpath.join(posixpath.dirname(target), f"{mark}.whole")
+    mark = token()
+    begin = prefix(mark)
+    temporary = posixpath.join(posixpath.dirname(target), f"{begin}.whole")
     place = {"target": target, "temporary": temporary, "size": size, "overwrite": overwrite}
 
     async def do(task: str, *, bytes: int = 0, **more: object) -> None:
         # Its files are called as the pieces are, so that they are removed with them.
-        await run_job(session, Job(task, mark=name, **place, **more), file=target, size=bytes, cleans=False)
+        await run_job(session, Job(task, mark=mark, **place, **more), file=target, size=bytes, cleans=False)
 
     async def send(batch: list[Slice]) -> None:
         await _send(session, batch)
@@ -248,7 +248,7 @@ async def _send_pieces(
 
     def pieces() -> Iterator[Slice]:
         for number, (offset, length) in enumerate(piece_sizes(size)):
-            yield cut(f"{mark}.{number:06d}", offset, length)
+            yield cut(f"{begin}.{number:06d}", offset, length)
 
     prepared = False
     try:
@@ -264,5 +264,5 @@ async def _send_pieces(
             offset += length
     except BaseException as exc:
         if prepared or not isinstance(exc, FileTransferError):  # a refusal leaves nothing
-            await clean(session, [temporary, f"{mark}.*"])
+            await clean(session, [temporary, f"{begin}.*"])
         raise

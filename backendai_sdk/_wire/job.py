@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from backendai_sdk._wire.request import FilePart
 
-__all__ = ["Job", "token"]
+__all__ = ["Job", "prefix", "token"]
 
 # The agents' own Python is in every image; the others are for servers that are no Backend.AI cluster.
 _PYTHONS = "/opt/backend.ai/bin/python python3 python"
@@ -20,6 +20,11 @@ NO_PYTHON = 97
 def token() -> str:
     """A name that nothing else in the session has."""
     return secrets.token_hex(6)
+
+
+def prefix(mark: str) -> str:
+    """What the names of all files begin with that belong to that mark, a :func:`token`."""
+    return f".backendai-{mark}"
 
 
 @cache
@@ -72,4 +77,4 @@ class Job:
         return answer if isinstance(answer, dict) else None
 
     def _name(self, kind: str) -> str:
-        return f".backendai-{self._token}.{kind}"
+        return f"{prefix(self._token)}.{kind}"

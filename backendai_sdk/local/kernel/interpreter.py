@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Interpreter:
     """A living interpreter. Its program is owned, and ended, by the kernel."""
 
-    def __init__(self, insist: Sequence[float] = ()) -> None:
+    def __init__(self, insist: Sequence[float]) -> None:
         self._insist_after = insist
         self._program: Program | None = None
         self._numbers = count(1)
@@ -38,7 +38,7 @@ class Interpreter:
         spawn: Callable[[list[str], Callable[[dict[str, Any]], None]], Awaitable[Program]],
         argv: list[str],
         *,
-        insist: Sequence[float] = (),
+        insist: Sequence[float],
     ) -> Self:
         """Starts the process and waits until it takes commands. OSError if it does not come up.
 
